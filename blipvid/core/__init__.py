@@ -1,0 +1,1 @@
+"""The ground floor: types, protocols, errors, settings, registry, text cleaning."""

@@ -1,0 +1,86 @@
+"""What a benchmark file may say about frames and about the task: pydantic, because a person writes it.
+
+Everything that can change a number stands here, so that one model goes into the run record and a reader of the record
+knows the whole protocol. Where and how fast the work is done stands in `types.Runtime` instead.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from blipvid.core.config import Settings
+
+PUBLISHED_TOP_K = 128  # Source: salesforce/BLIP configs/retrieval_msrvtt.yaml, k_test
+
+
+class FrameSettings(Settings):
+    """Which frames of a clip are taken and what they look like. The benchmark owns this, never the model.
+
+    Attributes:
+        sampler: A name in the sampler registry, for instance `blip-compat`, `uniform`, `midpoint`, `fps`.
+        count: Frames asked for in each clip (N). With sampler `fps` it is the most that are taken.
+        size: Side of the square picture in pixels (S); aspect ratio is not kept, as in the official code.
+        resize: `decoder` scales in one step from the decoded YUV planes, as decord does; `bicubic` decodes at full
+            size and scales the RGB picture as PIL does, the way BLIP treats still pictures.
+        backend: `auto`, `decord`, `pyav`, or the name of an announced reader.
+        seed: For the `random` sampler; each clip draws from its own generator, seeded by this and the clip's id.
+        rate_fps: Frames a second for the sampler `fps`.
+        short: What happens when a clip has fewer frames than `count`: `sampler` leaves it to the sampler's own rule
+            (frames repeat), `error` makes it a DecodeError.
+        timeout_s: Seconds after which the decoder of one clip is stopped and the clip counts as undecodable.
+    """
+
+    sampler: str = "blip-compat"
+    count: int = Field(default=8, ge=1)
+    size: int = Field(default=384, ge=16)
+    resize: Literal["decoder", "bicubic"] = "decoder"
+    backend: str = "auto"
+    seed: int = 42
+    rate_fps: float | None = Field(default=None, gt=0)
+    short: Literal["sampler", "error"] = "sampler"
+    timeout_s: float = Field(default=120.0, gt=0)
+
+    @model_validator(mode="after")
+    def _rate_goes_with_fps(self) -> "FrameSettings":
+        if (self.sampler == "fps") != (self.rate_fps is not None):
+            raise ValueError("'rate_fps' goes with 'sampler: fps', and the sampler 'fps' needs it")
+        return self
+
+
+class TaskSettings(Settings):
+    """Settings that every task has.
+
+    Attributes:
+        on_error: What an undecodable clip does: `stop` ends the run, `skip` lists the clip in the record and counts
+            everything asked about it as a miss.
+        bootstrap: Resamples for the 95% intervals; 0 prints none.
+        bootstrap_seed: Seed of the resampling.
+        black_clips: `blip` leaves a clip whose brightest pixel is 0 or 1 undivided by 255, as the official loader
+            does; `scale` treats it like any other.
+    """
+
+    on_error: Literal["stop", "skip"] = "stop"
+    bootstrap: int = Field(default=2000, ge=0)
+    bootstrap_seed: int = 42
+    black_clips: Literal["blip", "scale"] = "blip"
+
+
+class RetrievalSettings(TaskSettings):
+    """How texts and clips are ranked against each other.
+
+    Attributes:
+        rerank_top_k: Candidates of each query that the matching head re-scores (k_test in BLIP); 0 keeps the cosine.
+        caption_words: Words kept of each caption.
+        text_tokens: Word pieces kept of each caption, with [CLS] and [SEP].
+        ties: `expected` gives tied items the mean of the ranks they share; `blip` reproduces the order of the released
+            script, a sort turned round, which puts the later item first.
+        v2t_protocol: What video-to-text ranks when a clip has several texts. `best-in-group` (CLIP4Clip): one group of
+            texts a clip, scored by its best text, ranked among the groups. `any-text` (collaborative-experts, and BLIP
+            for pictures): the best rank of any own text among all texts. Equal where each clip has one text.
+    """
+
+    rerank_top_k: int = Field(default=PUBLISHED_TOP_K, ge=0)
+    caption_words: int = Field(default=40, ge=1)
+    text_tokens: int = Field(default=35, ge=3)
+    ties: Literal["expected", "blip"] = "expected"
+    v2t_protocol: Literal["best-in-group", "any-text"] = "best-in-group"

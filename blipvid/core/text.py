@@ -1,0 +1,52 @@
+"""Cleaning of captions and questions, exactly as the official BLIP code does it.
+
+Not tokenisation: that is `models/tokenizer.py`. Answers are never cleaned (the released answer lists are stemmed and
+must be matched as they are).
+"""
+
+import re
+
+_PUNCTUATION = r"([.!\"()*#:;~])"
+
+
+def clean_caption(caption: str, max_words: int) -> str:
+    """Cleans one caption.
+
+    Lower-cases; turns each of ``. ! " ( ) * # : ; ~`` into a blank; folds runs of two or more white-space characters
+    into one blank (a single tab or newline survives); strips newlines at the end, then blanks at both ends; keeps the
+    first `max_words` words, split at single blanks. Commas, apostrophes, hyphens, `?` and `/` stay.
+
+    Args:
+        caption: The caption as annotated.
+        max_words: Words to keep (video retrieval 40, COCO and Flickr30K 30).
+
+    Returns:
+        The cleaned caption.
+
+    Source: salesforce/BLIP data/utils.py, `pre_caption`.
+    """
+    caption = re.sub(_PUNCTUATION, " ", caption.lower())
+    caption = re.sub(r"\s{2,}", " ", caption)
+    caption = caption.rstrip("\n").strip(" ")
+    words = caption.split(" ")
+    return " ".join(words[:max_words]) if len(words) > max_words else caption
+
+
+def clean_question(question: str, max_words: int) -> str:
+    """Cleans one question.
+
+    Lower-cases and deletes the characters that `clean_caption` turns into blanks; strips blanks at the end only and
+    folds nothing; keeps the first `max_words` words, split at single blanks.
+
+    Args:
+        question: The question as annotated.
+        max_words: Words to keep (50 in the official code).
+
+    Returns:
+        The cleaned question.
+
+    Source: salesforce/BLIP data/utils.py, `pre_question`.
+    """
+    question = re.sub(_PUNCTUATION, "", question.lower()).rstrip(" ")
+    words = question.split(" ")
+    return " ".join(words[:max_words]) if len(words) > max_words else question

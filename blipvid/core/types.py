@@ -1,0 +1,133 @@
+"""The types that travel between the floors: frozen dataclasses, no behaviour beyond checks.
+
+One alphabet of axes, here and in every docstring:
+
+    V clips    Q texts     B batch    N frames    T tokens a frame    L text length
+    D width    E embedding P pairs    S pixels
+
+An image is a clip with one frame.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One media file, or a window of it.
+
+    Attributes:
+        id: The id used by the annotations; unique inside a set.
+        path: The media file.
+        start_s: Begin of the window in seconds, or None for the begin of the file.
+        end_s: End of the window in seconds (exclusive), or None for the end of the file.
+    """
+
+    id: str
+    path: Path
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The frames sampled from one clip.
+
+    Attributes:
+        pixels: (N, H, W, 3) uint8 RGB.
+        indices: (N,) int64 frame numbers in the file, in sampling order; may repeat.
+        times_s: (N,) float64 presentation times in seconds from the first frame of the file.
+        backend: The reader that gave the pixels, for instance `decord`.
+        notes: What was unusual, one sentence each, for the run record.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    indices: npt.NDArray[np.int64]
+    times_s: npt.NDArray[np.float64]
+    backend: str
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.indices)
+        if self.pixels.ndim != 4 or self.pixels.shape[0] != n or self.pixels.shape[3] != 3 or len(self.times_s) != n:
+            raise ValueError(
+                f"frames do not fit together: pixels {self.pixels.shape}, indices {self.indices.shape}, "
+                f"times {self.times_s.shape}; expected (N,H,W,3), (N,), (N,)"
+            )
+
+    def __repr__(self) -> str:
+        return f"Frames(pixels={self.pixels.shape}, indices={self.indices.tolist()}, backend={self.backend!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSet:
+    """Clips and texts to be ranked against each other; each text belongs to one clip.
+
+    Attributes:
+        clips: V clips, ids unique.
+        texts: Q texts as annotated, not yet cleaned.
+        text_ids: Q ids, unique.
+        text_clip: (Q,) int64, for each text the position of its clip in `clips`.
+    """
+
+    clips: tuple[Clip, ...]
+    texts: tuple[str, ...]
+    text_ids: tuple[str, ...]
+    text_clip: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A clip that gave no frames, and why."""
+
+    clip_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where and how fast the work is done; nothing here changes a number beyond rounding.
+
+    Attributes:
+        device: A torch device string.
+        precision: `fp32`, `bf16` or `fp16` for the encoders.
+        batch_size: Frames that go through the vision tower at once.
+        workers: Decoding processes; 0 decodes in the main process.
+        memory_bytes: Features above this many bytes go to a memory-mapped file.
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    batch_size: int = 32
+    workers: int = 0
+    memory_bytes: int = 4 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an evaluation found; `bench` turns it into a record and a table.
+
+    Attributes:
+        metrics: Flat names with spelled-out direction, for instance `t2v_r1` (percent) or `t2v_mdr` (rank, 1 is best).
+        intervals: For metrics that have one, the 95% interval.
+        predictions: One mapping a query, ready for predictions.jsonl.
+        skipped: Clips without frames.
+        n_clips: Clips asked for, the skipped ones included.
+        n_items: Queries, questions or captions asked for.
+        details: What the record keeps besides: ties, pairs scored, backends, paired tests.
+        scores: Dense matrices by name for `--save-scores`, or None where they were not asked for.
+    """
+
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    predictions: Sequence[Mapping[str, Any]]
+    skipped: tuple[Skipped, ...]
+    n_clips: int
+    n_items: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, npt.NDArray[np.generic]] | None = None

@@ -1,0 +1,1 @@
+"""Benchmark files and annotations to sets of clips and texts. Decodes nothing."""

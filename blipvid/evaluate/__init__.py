@@ -1,0 +1,1 @@
+"""Protocols of evaluation: features, ranking, metrics, statistics. Knows no BLIP and no dataset."""

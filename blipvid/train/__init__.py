@@ -1,0 +1,1 @@
+"""Training of the MED: recipes, the loop, losses."""
