@@ -1,0 +1,206 @@
+"""Weight files: fetched, verified, read without unpickling objects, and loaded with a report of every key.
+
+Not the model zoo (which model is which stands in `zoo.py`) and not training checkpoints, which hold optimiser states.
+"""
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from blipvid.core.errors import CheckpointError
+from blipvid.core.places import PACKAGE, cache_folder
+from blipvid.models.layouts import kind_of, to_official
+from blipvid.models.vision import resize_positions
+
+State = dict[str, torch.Tensor]
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReport:
+    """What became of each key.
+
+    Attributes:
+        matched: Keys of the model that were found under their own name.
+        renamed: Keys of the model that were found under another layout's name.
+        dropped: Keys of the file that the model does not have (momentum copies, queues, other heads).
+        missing: Keys of the model that the file does not have; empty after a load that succeeded.
+        resized: Keys whose tensor was resized, that is position tables.
+    """
+
+    matched: tuple[str, ...]
+    renamed: tuple[str, ...]
+    dropped: tuple[str, ...]
+    missing: tuple[str, ...]
+    resized: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        counts = {name: len(getattr(self, name)) for name in self.__slots__}
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def fetch(checkpoint: str, mirror: str | None = None) -> Path:
+    """Finds a weight file, downloading it once where needed.
+
+    Args:
+        checkpoint: `hf:REPO`, `https://...`, `shipped:FILE`, or the path of a file or of a Hugging Face folder.
+        mirror: The same weights elsewhere, tried when the first cannot be fetched.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        CheckpointError: There is no such file, or no source can be reached.
+    """
+    try:
+        return _fetch_one(checkpoint)
+    except CheckpointError as error:
+        if mirror is None:
+            raise
+        try:
+            return _fetch_one(mirror)
+        except CheckpointError as second:
+            raise CheckpointError(f"{error} The mirror failed as well: {second}") from error
+
+
+def _fetch_one(checkpoint: str) -> Path:
+    if checkpoint.startswith("hf:"):
+        return _fetch_from_hub(checkpoint.removeprefix("hf:"))
+    if checkpoint.startswith(("https://", "http://")):
+        return _download(checkpoint)
+    path = PACKAGE / checkpoint.removeprefix("shipped:") if checkpoint.startswith("shipped:") else Path(checkpoint)
+    if path.is_dir():
+        inside = [path / name for name in HUB_FILES if (path / name).is_file()]
+        if not inside:
+            raise CheckpointError(f"{path}: this folder holds none of {', '.join(HUB_FILES)}; key 'checkpoint'.")
+        return inside[0]
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file; key 'checkpoint' of the model file.")
+    return path
+
+
+def _fetch_from_hub(repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    for name in HUB_FILES:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except LocalEntryNotFoundError as error:  # an EntryNotFoundError too, but it means: no network
+            raise CheckpointError(
+                f"hf:{repository}: the hub cannot be reached and {name} is not in its cache; connect and try again."
+            ) from error
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            raise CheckpointError(f"hf:{repository}: cannot be fetched: {_first_line(error)}") from error
+    raise CheckpointError(f"hf:{repository}: the repository holds none of {', '.join(HUB_FILES)}.")
+
+
+def _download(url: str) -> Path:
+    target = cache_folder() / "checkpoints" / url.split("://", 1)[1]
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(target))  # to a temporary name first, then renamed
+    except (URLError, OSError) as error:
+        raise CheckpointError(
+            f"{url}: cannot be downloaded ({_first_line(error)}); connect and try again, or put the file at {target}."
+        ) from error
+    return target
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the sha256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_state(path: Path) -> State:
+    """Reads the tensors of a weight file under the names they have there.
+
+    Args:
+        path: `.safetensors`, or a PyTorch file holding tensors by name, alone or under the key `model`.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        CheckpointError: The file is truncated, is no weight file, or holds pickled objects other than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read as a weight file, it is damaged or incomplete "
+            f"({_first_line(error)}); fetch it again."
+        ) from error
+    state = held.get("model", held) if isinstance(held, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()) or not state:
+        raise CheckpointError(f"{path}: holds no tensors by name; a BLIP checkpoint holds them under the key 'model'.")
+    return state
+
+
+def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> KeyReport:
+    """Loads tensors in either layout into a model, resizing position tables, and reports every key.
+
+    Args:
+        model: A model with official parameter names, on any device, `meta` included.
+        state: Tensors by name, from `read_state`.
+        source: Where they come from, for messages.
+
+    Returns:
+        The report; nothing in it is missing.
+
+    Raises:
+        CheckpointError: A key that the model needs is missing or has another shape.
+
+    Source of the rule that position tables are resized and training-only keys ignored: salesforce/BLIP
+    models/blip.py `load_checkpoint`. Unlike there, a key that does not fit is an error and never dropped in silence.
+    """
+    wanted = model.state_dict()
+    found = {to_official(key): key for key in state}
+    fitting, resized, wrong = {}, [], []
+    for key, place in wanted.items():
+        if key not in found:
+            continue
+        tensor = state[found[key]].float() if state[found[key]].is_floating_point() else state[found[key]]
+        if key.endswith("pos_embed") and tensor.shape != place.shape and tensor.shape[-1] == place.shape[-1]:
+            tensor = resize_positions(tensor, place.shape[1])
+            resized.append(key)
+        if tensor.shape != place.shape:
+            wrong.append(f"{key} is {tuple(tensor.shape)} in the file and {tuple(place.shape)} by the model file")
+        fitting[key] = tensor
+    missing = tuple(key for key in wanted if key not in found)
+    if missing or wrong:
+        problem = (
+            f"{len(missing)} needed keys are missing (first: {', '.join(missing[:3])})"
+            if missing
+            else f"{len(wrong)} keys have another shape ({'; '.join(wrong[:3])})"
+        )
+        raise CheckpointError(f"{source}: {problem}; the file looks like {kind_of(found)}.")
+    model.load_state_dict(fitting, assign=True)
+    return KeyReport(
+        matched=tuple(key for key in wanted if found[key] == key),
+        renamed=tuple(key for key in wanted if found[key] != key),
+        dropped=tuple(held for key, held in found.items() if key not in wanted),
+        missing=(),
+        resized=tuple(resized),
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,146 @@
+"""Writes a loaded model in the layout of its choice: official, Hugging Face's, or blipvid's own.
+
+All three hold the same tensors, so that writing one and reading it back is exact.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from blipvid.core.config import did_you_mean
+from blipvid.core.errors import ConfigError
+from blipvid.core.files import replacing
+from blipvid.models.checkpoints import State
+from blipvid.models.layouts import to_hugging_face
+from blipvid.models.med import DROPOUT
+from blipvid.models.med import LAYER_NORM_EPS as TEXT_EPS
+from blipvid.models.retriever import BlipRetriever
+from blipvid.models.spec import ModelSpec
+from blipvid.models.vision import LAYER_NORM_EPS as VISION_EPS
+from blipvid.models.vision import PIXEL_MEAN, PIXEL_STD
+
+LAYOUTS = ("blipvid", "official", "hf")
+
+
+def convert(model: BlipRetriever, spec: ModelSpec, layout: str, out: Path, image_size: int) -> Path:
+    """Writes a model.
+
+    Args:
+        model: The loaded model.
+        spec: Its model file.
+        layout: `blipvid` (a folder: model file, safetensors, tokenizer), `official` (one `.pth` as salesforce/BLIP's
+            ITM class saves it, with a model file beside it) or `hf` (a folder for
+            `BlipForImageTextRetrieval.from_pretrained`, with a model file in it).
+        out: Folder to write into; made where absent.
+        image_size: Side in pixels of the pictures the model takes now.
+
+    Returns:
+        The model file (`.yaml`) that loads what was written.
+
+    Raises:
+        ConfigError: No such layout.
+    """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"unknown layout '{layout}': one of {', '.join(LAYOUTS)}.{did_you_mean(layout, LAYOUTS)}")
+    out.mkdir(parents=True, exist_ok=True)
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    model.tokenizer.save(out)
+    if layout == "official":
+        checkpoint = f"{spec.name}.pth"
+        with replacing(out / checkpoint) as path:
+            torch.save({"model": _with_positions(state, spec)}, path)
+    else:
+        checkpoint = "model.safetensors"
+        names = to_hugging_face if layout == "hf" else str
+        tensors = {names(key): tensor for key, tensor in state.items()}
+        with replacing(out / checkpoint) as path:
+            save_file(tensors, path, metadata={"format": "pt"})
+    if layout == "hf":
+        _write_json(out / "config.json", _hugging_face_config(model, spec, image_size))
+        _write_json(out / "preprocessor_config.json", _hugging_face_pixels(image_size))
+    written = spec.model_copy(
+        update={
+            "checkpoint": checkpoint,
+            "mirror": None,
+            "sha256": None,
+            "image_size": image_size,
+            "vocab": "vocab.txt",
+            "task": "retrieval",
+        }
+    )
+    model_file = out / f"{spec.name}.yaml"
+    text = yaml.safe_dump(written.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True)
+    _write(model_file, text)
+    _write(out / "vocab.txt", "".join(f"{piece}\n" for piece in model.tokenizer.pieces()))
+    return model_file
+
+
+def _with_positions(state: State, spec: ModelSpec) -> State:
+    """Adds the buffer of position numbers that the official text tower stores."""
+    return {**state, "text_encoder.embeddings.position_ids": torch.arange(spec.text.max_positions)[None]}
+
+
+def _hugging_face_config(model: BlipRetriever, spec: ModelSpec, image_size: int) -> dict[str, Any]:
+    """Source: transformers' BlipConfig; defaults that differ from the official code are written out."""
+    tokenizer = model.tokenizer
+    return {
+        "architectures": ["BlipForImageTextRetrieval"],
+        "model_type": "blip",
+        "projection_dim": spec.embed_dim,
+        "image_text_hidden_size": spec.embed_dim,
+        "vision_config": {
+            "model_type": "blip_vision_model",
+            "hidden_size": spec.vision.width,
+            "intermediate_size": int(spec.vision.width * spec.vision.mlp_ratio),
+            "num_hidden_layers": spec.vision.depth,
+            "num_attention_heads": spec.vision.heads,
+            "image_size": image_size,
+            "patch_size": spec.vision.patch,
+            "hidden_act": "gelu",
+            "layer_norm_eps": VISION_EPS,
+        },
+        "text_config": {
+            "model_type": "blip_text_model",
+            "vocab_size": len(tokenizer),
+            "hidden_size": spec.text.width,
+            "encoder_hidden_size": spec.vision.width,
+            "intermediate_size": spec.text.mlp,
+            "num_hidden_layers": spec.text.depth,
+            "num_attention_heads": spec.text.heads,
+            "max_position_embeddings": spec.text.max_positions,
+            "hidden_act": "gelu",
+            "layer_norm_eps": TEXT_EPS,
+            "hidden_dropout_prob": DROPOUT,
+            "attention_probs_dropout_prob": DROPOUT,
+            "bos_token_id": tokenizer.dec,
+            "pad_token_id": tokenizer.pad,
+            "sep_token_id": tokenizer.sep,
+        },
+    }
+
+
+def _hugging_face_pixels(image_size: int) -> dict[str, Any]:
+    return {
+        "image_processor_type": "BlipImageProcessor",
+        "do_resize": True,
+        "size": {"height": image_size, "width": image_size},
+        "resample": 3,  # bicubic, as PIL numbers it
+        "do_rescale": True,
+        "do_normalize": True,
+        "image_mean": list(PIXEL_MEAN),
+        "image_std": list(PIXEL_STD),
+        "do_convert_rgb": True,
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    _write(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,100 @@
+"""BLIP for retrieval: two towers with a common embedding (ITC) and a matching head on the grounded text tower (ITM).
+
+Holds no momentum copies and no queues: those belong to training. Knows no frames and no clips: a clip is its tokens.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from blipvid.core.features import Features, Texts
+from blipvid.models.med import MedEncoder, VisualMemory
+from blipvid.models.precision import Precision
+from blipvid.models.spec import ModelSpec
+from blipvid.models.tokenizer import Tokenizer
+from blipvid.models.vision import build_vision, normalise_pixels
+
+MATCH = 1
+"""Index of "they match" in the two-way matching head. Source: salesforce/BLIP models/blip_retrieval.py."""
+
+
+class BlipRetriever(nn.Module):
+    """Image, text and matching encoder with official parameter names; satisfies `core.protocols.Retriever`.
+
+    Args:
+        spec: Sizes.
+        tokenizer: Gives the number of words and the ids of the special tokens.
+        image_size: Side in pixels of the pictures, where it differs from the spec's.
+        drop_path: Stochastic depth of the vision tower; training only.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, tokenizer: Tokenizer, image_size: int | None = None, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.precision = Precision("fp32")
+        self.max_tokens = spec.text.max_positions
+        self.visual_encoder = build_vision(spec.vision, image_size or spec.image_size, drop_path)
+        self.text_encoder = MedEncoder(spec.text, len(tokenizer), memory_width=spec.vision.width)
+        self.vision_proj = nn.Linear(spec.vision.width, spec.embed_dim)
+        self.text_proj = nn.Linear(spec.text.width, spec.embed_dim)
+        self.itm_head = nn.Linear(spec.text.width, 2)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.itm_head.weight.device
+
+    def encode_images(self, pixels: torch.Tensor) -> Features:
+        """Encodes pictures.
+
+        Args:
+            pixels: (B, 3, S, S) float in [0, 1] on any device.
+
+        Returns:
+            Tokens (B, 1 + (S/patch)^2, D) and projected class tokens (B, E), not normalised.
+        """
+        pixels = normalise_pixels(pixels.to(self.device))
+        with self.precision.context(self.device):
+            tokens = self.visual_encoder(pixels)
+            return Features(tokens, self.vision_proj(tokens[:, 0]))
+
+    def encode_texts(self, texts: Sequence[str], max_tokens: int) -> Texts:
+        """Tokenises texts and embeds them by the text-only tower.
+
+        Args:
+            texts: Q cleaned texts.
+            max_tokens: Longest text in word pieces with [CLS] and [SEP]; the tower's positions bound it further.
+
+        Returns:
+            Ids and mask (Q, L) with [CLS] first, embeddings (Q, E) float32, L2-normalised.
+        """
+        ids, mask = (part.to(self.device) for part in self.tokenizer(texts, min(max_tokens, self.max_tokens)))
+        with self.precision.context(self.device):
+            embeds = self.text_proj(self.text_encoder.first_states(ids, mask))
+        return Texts(ids, mask, normalize(embeds.float(), dim=-1))
+
+    def remember(self, tokens: torch.Tensor) -> VisualMemory:
+        """Makes the memory of one clip from its tokens (N*T, D)."""
+        return self.text_encoder.remember(tokens[None].to(self.device))
+
+    def match(self, memory: VisualMemory, texts: Texts) -> torch.Tensor:
+        """Scores texts against one clip.
+
+        Args:
+            memory: The clip, from `remember`.
+            texts: Q texts, from `encode_texts`.
+
+        Returns:
+            (Q,) float32 matching logits.
+        """
+        # parity: the official evaluation opens a grounded text with [ENC], the ITM demo class with [CLS]; only [ENC]
+        # gives the published scores (tests/parity/test_retrieval.py)
+        ids = texts.ids.clone()
+        ids[:, 0] = self.tokenizer.enc
+        with self.precision.context(self.device):
+            states = self.text_encoder.first_states(ids, texts.mask, memory)
+            return self.itm_head(states)[:, MATCH].float()
