@@ -44,3 +44,9 @@ class CapabilityError(BlipvidError):
     """The model cannot do what the benchmark needs; raised before any decoding."""
 
     exit_code = 2
+
+
+class TrainingError(BlipvidError):
+    """A training run cannot go on: a loss is no longer a number."""
+
+    exit_code = 1

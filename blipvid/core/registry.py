@@ -53,7 +53,7 @@ class Registry(Generic[T]):
             hint = did_you_mean(name, known) or f" Known: {', '.join(known) or 'none'}."
             raise ConfigError(f"unknown {self.what} '{name}'.{hint}")
         try:
-            return point.load()  # type: ignore[no-any-return]
+            return point.load()
         except (ImportError, AttributeError) as error:
             raise ConfigError(
                 f"{self.what} '{name}' is announced as {point.value} (entry point group {self.group}) "

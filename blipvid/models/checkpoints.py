@@ -17,12 +17,13 @@ from torch import nn
 
 from blipvid.core.errors import CheckpointError
 from blipvid.core.places import PACKAGE, cache_folder
+from blipvid.models.hub import hub_file
 from blipvid.models.layouts import kind_of, to_official
 from blipvid.models.vision import resize_positions
 
 State = dict[str, torch.Tensor]
 
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,36 +75,18 @@ def fetch(checkpoint: str, mirror: str | None = None) -> Path:
 
 def _fetch_one(checkpoint: str) -> Path:
     if checkpoint.startswith("hf:"):
-        return _fetch_from_hub(checkpoint.removeprefix("hf:"))
+        return hub_file(checkpoint.removeprefix("hf:"), WEIGHT_FILES)
     if checkpoint.startswith(("https://", "http://")):
         return _download(checkpoint)
     path = PACKAGE / checkpoint.removeprefix("shipped:") if checkpoint.startswith("shipped:") else Path(checkpoint)
     if path.is_dir():
-        inside = [path / name for name in HUB_FILES if (path / name).is_file()]
+        inside = [path / name for name in WEIGHT_FILES if (path / name).is_file()]
         if not inside:
-            raise CheckpointError(f"{path}: this folder holds none of {', '.join(HUB_FILES)}; key 'checkpoint'.")
+            raise CheckpointError(f"{path}: this folder holds none of {', '.join(WEIGHT_FILES)}; key 'checkpoint'.")
         return inside[0]
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file; key 'checkpoint' of the model file.")
     return path
-
-
-def _fetch_from_hub(repository: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
-    for name in HUB_FILES:
-        try:
-            return Path(hf_hub_download(repository, name))
-        except LocalEntryNotFoundError as error:  # an EntryNotFoundError too, but it means: no network
-            raise CheckpointError(
-                f"hf:{repository}: the hub cannot be reached and {name} is not in its cache; connect and try again."
-            ) from error
-        except EntryNotFoundError:
-            continue
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            raise CheckpointError(f"hf:{repository}: cannot be fetched: {_first_line(error)}") from error
-    raise CheckpointError(f"hf:{repository}: the repository holds none of {', '.join(HUB_FILES)}.")
 
 
 def _download(url: str) -> Path:

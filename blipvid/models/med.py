@@ -12,6 +12,7 @@ Source: salesforce/BLIP models/med.py; Li et al. 2022, section 3.1.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -154,7 +155,7 @@ class VisualMemory:
         """Returns the keys and values of one layer, each (B, H, V, D/H)."""
         if self._kept is not None and number in self._kept:
             return self._kept[number]
-        made = self._tower.encoder.layer[number].crossattention.keys_values(self.tokens)  # type: ignore[union-attr]
+        made = self._tower.layers[number].crossattention.keys_values(self.tokens)
         if self._kept is not None:
             self._kept[number] = made
         return made
@@ -209,6 +210,11 @@ class MedEncoder(nn.Module):
         self.encoder = Layers(size, memory_width)
         self.apply(_initialise)
 
+    @property
+    def layers(self) -> list[MedLayer]:
+        """The layers, first to last."""
+        return cast(list[MedLayer], list(self.encoder.layer))
+
     def remember(self, tokens: torch.Tensor, keep: bool = False) -> VisualMemory:
         """Makes the memory of pictures or of a clip from their tokens (B, V, memory width)."""
         return VisualMemory(self, tokens, keep)
@@ -226,7 +232,7 @@ class MedEncoder(nn.Module):
         """
         allowed = mask.bool()[:, None, None, :]
         x = self.embeddings(ids, torch.arange(ids.shape[1], device=ids.device))
-        for number, layer in enumerate(self.encoder.layer):
+        for number, layer in enumerate(self.layers):
             x = layer.attention(x, layer.attention.keys_values(x), allowed)
             if memory is not None:
                 x = layer.crossattention(x, memory.layer(number))
@@ -250,8 +256,8 @@ class MedEncoder(nn.Module):
         """
         pieces = [pack(*piece) for piece in _pieces(ids, mask.sum(1))]
         states = [self.embeddings(piece.ids, piece.positions) for piece in pieces]
-        last = len(self.encoder.layer) - 1
-        for number, layer in enumerate(self.encoder.layer):
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
             keys_values = memory.layer(number) if memory is not None else None
             for i, piece in enumerate(pieces):
                 x = _attend_in_runs(layer.attention, states[i], piece, firsts_only=number == last)

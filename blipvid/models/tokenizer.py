@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import AddedToken, BertTokenizerFast
+from transformers import AddedToken, BertTokenizer
 
-from blipvid.core.errors import ConfigError
+from blipvid.core.errors import CheckpointError, ConfigError
+from blipvid.models.hub import hub_file
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -21,7 +22,7 @@ class Tokenizer:
         pad, cls, sep, dec, enc: Ids of the special tokens.
     """
 
-    def __init__(self, bert: BertTokenizerFast) -> None:
+    def __init__(self, bert: BertTokenizer) -> None:
         """Adds [DEC] and [ENC], in this order, to a BERT tokenizer.
 
         Source: salesforce/BLIP models/blip.py `init_tokenizer`; with the BERT vocabulary they get 30522 and 30523.
@@ -33,8 +34,8 @@ class Tokenizer:
         bert.add_tokens(["[DEC]"], special_tokens=True)
         bert.add_tokens(["[ENC]"], special_tokens=True)
         self._bert = bert
-        self.pad, self.cls, self.sep, self.dec, self.enc = bert.convert_tokens_to_ids(
-            ["[PAD]", "[CLS]", "[SEP]", "[DEC]", "[ENC]"]
+        self.pad, self.cls, self.sep, self.dec, self.enc = (
+            int(bert.convert_tokens_to_ids(token)) for token in ("[PAD]", "[CLS]", "[SEP]", "[DEC]", "[ENC]")
         )
 
     def __len__(self) -> int:
@@ -81,7 +82,7 @@ def load_tokenizer(vocab: str | Path) -> Tokenizer:
     """Loads a tokenizer.
 
     Args:
-        vocab: Path of a WordPiece vocabulary, one piece a line, or the name of a BERT tokenizer on the hub.
+        vocab: Path of a WordPiece vocabulary, one piece a line, or the name of a hub repository that holds a vocab.txt.
 
     Returns:
         The tokenizer with [DEC] and [ENC].
@@ -90,18 +91,18 @@ def load_tokenizer(vocab: str | Path) -> Tokenizer:
         ConfigError: The file lacks a special token, or the name can be found neither on the hub nor in its cache.
     """
     path = Path(vocab)
-    if path.is_file():
-        pieces = set(path.read_text(encoding="utf-8").splitlines())
-        absent = [token for token in SPECIAL_TOKENS if token not in pieces]
-        if absent:
-            raise ConfigError(f"{path}: is no WordPiece vocabulary, it lacks {', '.join(absent)}; key 'vocab'.")
-        return Tokenizer(BertTokenizerFast(vocab=str(path), do_lower_case=True))
-    if path.suffix or path.is_absolute():
-        raise ConfigError(f"{path}: no such vocabulary file; key 'vocab'.")
-    try:
-        return Tokenizer(BertTokenizerFast.from_pretrained(str(vocab)))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"tokenizer '{vocab}' is neither on the Hugging Face hub nor in its cache (or the hub cannot be reached); "
-            "connect once, or set 'vocab' in the model file to the path of a vocab.txt."
-        ) from error
+    if not path.is_file():
+        if path.suffix or path.is_absolute():
+            raise ConfigError(f"{path}: no such vocabulary file; key 'vocab'.")
+        try:
+            path = hub_file(str(vocab), ["vocab.txt"])
+        except CheckpointError as error:
+            raise ConfigError(
+                f"vocabulary '{vocab}' cannot be had ({error}); "
+                "or set 'vocab' in the model file to the path of a vocab.txt."
+            ) from error
+    pieces = set(path.read_text(encoding="utf-8").splitlines())
+    absent = [token for token in SPECIAL_TOKENS if token not in pieces]
+    if absent:
+        raise ConfigError(f"{path}: is no WordPiece vocabulary, it lacks {', '.join(absent)}; key 'vocab'.")
+    return Tokenizer(BertTokenizer(vocab=str(path), do_lower_case=True))

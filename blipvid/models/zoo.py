@@ -9,7 +9,7 @@ from torch import nn
 from blipvid.core.config import did_you_mean, read_yaml, validate
 from blipvid.core.errors import CapabilityError, CheckpointError, ConfigError
 from blipvid.core.places import PACKAGE, definitions
-from blipvid.models.checkpoints import KeyReport, fetch, file_sha256, load_into, read_state
+from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, file_sha256, load_into, read_state
 from blipvid.models.precision import Precision
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec
@@ -149,8 +149,4 @@ def load_model(
 
 def _is_mirror(spec: ModelSpec, source: Path) -> bool:
     """The mirror holds the same weights in another layout, so the hash of the first file says nothing about it."""
-    return (
-        spec.mirror is not None
-        and spec.mirror.startswith("hf:")
-        and source.name in ("model.safetensors", "pytorch_model.bin")
-    )
+    return spec.mirror is not None and spec.mirror.startswith("hf:") and source.name in WEIGHT_FILES

@@ -115,3 +115,25 @@ def test_mirror_and_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     cached.parent.mkdir(parents=True, exist_ok=True)
     cached.write_bytes(b"y")
     assert fetch("http://127.0.0.1:9/model.pth") == cached
+
+
+def test_hub_cache_is_asked_before_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    asked = []
+
+    def download(repository: str, name: str, local_files_only: bool = False) -> str:
+        asked.append((name, local_files_only))
+        if repository == "cached/repo" and name == "pytorch_model.bin":
+            return str(tmp_path / name)
+        if local_files_only or repository == "no/network":
+            raise LocalEntryNotFoundError("nothing answered")
+        raise EntryNotFoundError("404")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert fetch("hf:cached/repo") == tmp_path / "pytorch_model.bin"
+    assert asked == [("model.safetensors", True), ("pytorch_model.bin", True)]
+    with pytest.raises(CheckpointError, match="the hub cannot be reached"):
+        fetch("hf:no/network")
+    with pytest.raises(CheckpointError, match="holds none of"):
+        fetch("hf:empty/repo")

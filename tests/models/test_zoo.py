@@ -64,8 +64,8 @@ def test_wrong_names_and_files(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("depth: 2", "deph: 2", 1), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load_spec(str(path))
-    assert "unknown key 'vision.deph'. Did you mean 'depth'?" in str(caught.value)
-    assert "key 'vision.depth' is missing" in str(caught.value)
+    assert "unknown key 'text.deph'. Did you mean 'depth'?" in str(caught.value)
+    assert "key 'text.depth' is missing" in str(caught.value)
 
 
 def test_sizes_by_name_and_their_misspelling(tmp_path: Path) -> None:
