@@ -35,7 +35,7 @@ class Tokenizer:
         bert.add_tokens(["[ENC]"], special_tokens=True)
         self._bert = bert
         self.pad, self.cls, self.sep, self.dec, self.enc = (
-            int(bert.convert_tokens_to_ids(token)) for token in ("[PAD]", "[CLS]", "[SEP]", "[DEC]", "[ENC]")
+            bert.get_vocab()[token] for token in ("[PAD]", "[CLS]", "[SEP]", "[DEC]", "[ENC]")
         )
 
     def __len__(self) -> int:
