@@ -38,11 +38,13 @@ class VideoReader(Protocol):
         n_frames: True number of frames, counted where the header has none.
         fps: Mean frames a second, for windows in seconds.
         notes: What was unusual about the file.
+        backend: The name of whoever gives the pixels, for the run record.
     """
 
     n_frames: int
     fps: float
     notes: tuple[str, ...]
+    backend: str
 
     def times_s(self, indices: Sequence[int]) -> npt.NDArray[np.float64]:
         """Returns (N,) presentation times in seconds, from the first frame of the file."""

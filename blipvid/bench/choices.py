@@ -1,0 +1,36 @@
+"""The words that options choose from; apart, so that reading the command line imports nothing heavy."""
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """What a table is printed as."""
+
+    RICH = "rich"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+    JSON = "json"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the encoders."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Resize(StrEnum):
+    """How frames are brought to size, see `FrameSettings`."""
+
+    DECODER = "decoder"
+    BICUBIC = "bicubic"
+
+
+class Layout(StrEnum):
+    """How weights are written."""
+
+    BLIPVID = "blipvid"
+    OFFICIAL = "official"
+    HF = "hf"

@@ -1,0 +1,259 @@
+"""The command line: what a person types, turned into calls. Heavy imports happen inside the commands."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blipvid.bench import catalogue
+from blipvid.bench.choices import Format, Precision, Resize
+from blipvid.core.errors import BlipvidError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from blipvid.bench.runner import Job, Request, Run
+    from blipvid.core.types import Runtime
+
+PIPE_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe, which has no width of its own."""
+
+DEMO_WORDS = (
+    "This is the demo world: drawn clips of coloured shapes and a small model trained on drawn pictures. "
+    "Its figures show that everything works; they say nothing about real video. "
+    "For BLIP on MSR-VTT: python run_bench.py msrvtt-retrieval --data-root DIR "
+    "(python run_bench.py --list shows all; blipvid datasets show msrvtt-retrieval says where to get it)."
+)
+
+app = typer.Typer(
+    help="How well does an image-trained BLIP do on video, with no video training?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(catalogue.models, name="models")
+app.add_typer(catalogue.datasets, name="datasets")
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; a BlipvidError becomes one red line and its exit code.
+
+    Args:
+        arguments: What follows the program's name; None takes it from the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(given, prog_name="blipvid")
+    except BlipvidError as error:
+        if "--debug" in given:
+            raise
+        _err().print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(error.exit_code) from error
+
+
+@app.callback()
+def _root(debug: Debug = False) -> None:
+    # `main` looks for --debug itself, because the error leaves every context behind.
+    pass
+
+
+@app.command()
+def bench(
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="BENCHMARK", help="Names or YAML files; none runs the demo.", show_default=False),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Name or YAML file; may be repeated; none takes the benchmark's own."),
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with annotations and media; else $BLIPVID_DATA.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; else runs/TIME-BENCHMARK.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the encoders.")] = Precision.FP32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Frames encoded at once.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Decoding processes; else one a core, at most 4.", show_default=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many clips.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.RICH,
+    save_scores: Annotated[bool, typer.Option("--save-scores", help="Write the score matrices.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="Show benchmarks and models, and end.")] = False,
+    annotations: Annotated[Path | None, typer.Option(help="Annotation file in place of the benchmark's own.")] = None,
+    media: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Media files, for instance 'clips/{clip}.mp4'.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change what can change a number; may be repeated."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Runs benchmarks and prints the published numbers beside ours."""
+    if show_list:
+        catalogue.list_datasets()
+        catalogue.list_models()
+        return
+    from blipvid.bench.environment import choose_device, choose_workers
+    from blipvid.bench.runner import Request, plan
+    from blipvid.core.types import Runtime
+
+    request = Request(
+        benchmarks=benchmarks or (),
+        models=models or (),
+        data_root=data_root,
+        out=out,
+        limit=limit,
+        annotations=annotations,
+        media=media,
+        overrides=overrides or (),
+        save_scores=save_scores,
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+    )
+    jobs = plan(request, datetime.now())
+    runtime = Runtime(choose_device(device), precision.value, batch_size, choose_workers(workers))
+    if not request.benchmarks:
+        _err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
+    done, code = _work(jobs, request, runtime, form)
+    if form is not Format.RICH and done:
+        from blipvid.bench.tables import render
+
+        typer.echo(render(done, form))
+    raise typer.Exit(code)
+
+
+def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: Format) -> "tuple[list[Run], int]":
+    """Does all jobs; one that fails loses none of the others. Returns the records and the exit code."""
+    from blipvid.bench import tables
+    from blipvid.bench.progress import progress_on
+    from blipvid.bench.runner import run
+
+    err = _err()
+    shown = _out() if form is Format.RICH else err
+    done: list[Run] = []
+    failed: list[tuple[Job, BlipvidError]] = []
+    for number, job in enumerate(jobs, start=1):
+        if len(jobs) > 1:
+            err.print(f"[{number} of {len(jobs)}] {job.name}", style="bold", markup=False, highlight=False)
+        try:
+            with progress_on(err) as progress:
+                record = run(job, request, runtime, progress)
+        except KeyboardInterrupt:
+            kept = f" {len(done)} finished runs are kept." if done else " Nothing was written."
+            err.print(f"stopped by the keyboard.{kept}", style="red", highlight=False)
+            return done, 130
+        except BlipvidError as error:
+            if len(jobs) == 1:
+                raise
+            failed.append((job, error))
+            err.print(f"error: {job.name}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            continue
+        done.append(record)
+        if form is Format.RICH:
+            tables.show(record, shown)
+        else:
+            tables.show_notes(record, shown)
+        err.print(f"written to {job.folder}", markup=False, highlight=False, soft_wrap=True)
+    if len(done) > 1 and form is Format.RICH:
+        tables.show_together(done, shown)
+    if failed:
+        names = ", ".join(job.name for job, _ in failed)
+        err.print(f"{len(failed)} of {len(jobs)} runs failed: {names}", style="red", markup=False, soft_wrap=True)
+    return done, max((error.exit_code for _, error in failed), default=0)
+
+
+@app.command()
+def frames(
+    file: Annotated[Path, typer.Argument(help="A video or picture.")],
+    sampler: Annotated[str, typer.Option(help="Which frames, see docs/protocols.md.")] = "blip-compat",
+    count: Annotated[int, typer.Option(min=1, help="Frames asked for.")] = 8,
+    size: Annotated[int, typer.Option(min=16, help="Side of the square pictures in pixels.")] = 384,
+    resize: Annotated[Resize, typer.Option(help="How frames are brought to size.")] = Resize.DECODER,
+    backend: Annotated[str, typer.Option(help="auto, decord, pyav or an announced reader.")] = "auto",
+    start: Annotated[float | None, typer.Option(min=0, help="Begin of the window in seconds.")] = None,
+    end: Annotated[float | None, typer.Option(min=0, help="End of the window in seconds.")] = None,
+    seed: Annotated[int, typer.Option(help="For --sampler random.")] = 42,
+    fps: Annotated[float | None, typer.Option(help="Frames a second, for --sampler fps.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Save the frames as one PNG.")] = None,
+) -> None:
+    """Shows which frames of a file are taken, and what the model sees."""
+    from blipvid.bench.frames import show_frames
+    from blipvid.core.config import validate
+    from blipvid.core.settings import FrameSettings
+    from blipvid.core.types import Clip
+
+    asked = {"sampler": sampler, "count": count, "size": size, "resize": resize.value, "backend": backend}
+    settings = validate(FrameSettings, {**asked, "seed": seed, "rate_fps": fps}, "blipvid frames")
+    show_frames(Clip(file.stem, file, start, end), settings, sheet, _out())
+
+
+@app.command()
+def doctor(
+    benchmark: Annotated[str | None, typer.Argument(help="Name or YAML file; none checks the machine only.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name or YAML file; none takes the benchmark's own.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with annotations and media; else $BLIPVID_DATA.")
+    ] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Annotation file in place of the benchmark's own.")] = None,
+    media: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Media files, for instance 'clips/{clip}.mp4'.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for bench; may be repeated.")
+    ] = None,
+) -> None:
+    """Checks machine and data before a long run, and says what to mend."""
+    from blipvid.bench.doctor import Question, examine, show_checks
+
+    question = Question(benchmark, model, data_root, annotations, media, overrides or ())
+    raise typer.Exit(0 if show_checks(examine(question), _out()) else 1)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
+) -> None:
+    """Writes one self-contained HTML page of runs: tables, curves, coverage, settings, worst queries."""
+    from blipvid.bench.report import write_report
+
+    write_report(folders, out)
+    _err().print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of one run.")],
+    second: Annotated[Path, typer.Argument(metavar="OTHER", help="Folder of the other run.")],
+    changes: Annotated[int, typer.Option(min=0, help="Queries to name whose rank changed most.")] = 10,
+    form: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.RICH,
+) -> None:
+    """Puts two runs side by side: settings that differ, figures, a paired test, and queries that moved."""
+    from blipvid.bench.compare import compare_runs, show_comparison
+
+    show_comparison(compare_runs(first, second), changes, form, _out(), _err())
+
+
+def _out() -> "Console":
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+
+
+def _err() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What the work is done on: choice of device, and what the record says of the machine without naming it."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from blipvid.bench.record import Environment
+from blipvid.core.errors import ConfigError
+
+PACKAGES = ("torch", "timm", "transformers", "numpy", "scipy", "av", "decord", "safetensors")
+MOST_WORKERS = 4
+
+
+def choose_device(device: str) -> str:
+    """Turns `auto` into the best device there is, and checks any other.
+
+    Raises:
+        ConfigError: No such device here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled with CUDA
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"--device {device}: cannot be used here ({reason}); choose auto or cpu.") from error
+    return device
+
+
+def choose_workers(workers: int | None) -> int:
+    """Returns the number of decoding processes: as asked for, else one for each core up to four."""
+    if workers is not None:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
+
+def package_version(name: str) -> str | None:
+    """Returns the version of an installed package, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def describe_environment(device: str) -> Environment:
+    """Returns what the record says of the machine."""
+    kind = torch.device(device).type
+    name = f"{device} ({torch.cuda.get_device_name(device)})" if kind == "cuda" else device
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages={package: package_version(package) for package in PACKAGES},
+        device=name,
+        cpu_threads=torch.get_num_threads(),
+        tf32={
+            "matmul": kind == "cuda" and torch.get_float32_matmul_precision() != "highest",
+            "convolution": kind == "cuda" and torch.backends.cudnn.allow_tf32,
+        },
+    )

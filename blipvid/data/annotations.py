@@ -1,0 +1,198 @@
+"""Reading annotation files: csv, tsv, json, jsonl and parquet, into rows whose ids stay what they are.
+
+Nothing here knows what the columns mean; `sets.py` does.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
+
+from blipvid.core.config import did_you_mean
+from blipvid.core.errors import DataError
+from blipvid.data.files import how_to_obtain
+
+Row: TypeAlias = dict[str, Any]
+
+KEY, VALUE = "$key", "$value"
+"""Columns of a JSON object that holds one entry an id: the id, and what stands at it."""
+
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+
+
+def find_annotations(path: Path, obtain: str = "") -> Path:
+    """Returns the annotation file, or its zip archive where only that exists.
+
+    Raises:
+        DataError: Neither exists.
+    """
+    zipped = path.with_name(path.name + ".zip")
+    for candidate in (path, zipped):
+        if candidate.is_file():
+            return candidate
+    raise DataError(
+        f"annotation file {path} does not exist; check --data-root, or name the file by --annotations."
+        f"{how_to_obtain(obtain)}"
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_rows(path: Path, records: str | None = None) -> list[Row]:
+    """Reads all rows of an annotation file.
+
+    In csv and tsv every value is text, exactly as written: `00123`, `NA`, `null` and the empty string stay. A JSON
+    list gives one row an element. A JSON object gives one row an entry, with the columns `$key` and `$value`, and
+    where the value is an object its own keys besides.
+
+    Args:
+        path: A file ending in csv, tsv, json, jsonl or parquet, or a zip archive with exactly one such file.
+        records: Dotted key of the rows inside a nested JSON file.
+
+    Returns:
+        The rows in file order, at least one.
+
+    Raises:
+        DataError: The file cannot be read, holds no rows, or `records` leads nowhere.
+    """
+    try:
+        name, content = _content(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read ({error}); fetch it again.") from error
+    suffix = PurePosixPath(name).suffix.lower()
+    if records is not None and suffix != ".json":
+        raise DataError(f"{path}: 'dataset.records' is for nested JSON files; remove it for a {suffix} file.")
+    if suffix in (".csv", ".tsv"):
+        rows = _read_table(content, path, "," if suffix == ".csv" else "\t")
+    elif suffix == ".jsonl":
+        rows = _read_lines(_text(content, path), path)
+    elif suffix == ".json":
+        rows = _read_json(_text(content, path), path, records)
+    elif suffix == ".parquet":
+        rows = _read_parquet(content, path)
+    else:
+        raise DataError(f"{path}: '{suffix}' is not an annotation format; known: {', '.join(SUFFIXES)}.")
+    if not rows:
+        raise DataError(f"{path}: holds no rows; a benchmark needs at least one.")
+    return rows
+
+
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Returns every column that occurs in any row, in order of first appearance."""
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def choose_column(field: str, wanted: str | list[str], columns: list[str], path: Path) -> str:
+    """Finds the column behind a field.
+
+    Args:
+        field: blipvid's name of it, for the message.
+        wanted: A column, or several of which the first that exists is taken.
+        columns: What the file has.
+        path: The file, for the message.
+
+    Raises:
+        DataError: None of them exists; names the columns that do.
+    """
+    names = [wanted] if isinstance(wanted, str) else wanted
+    for name in names:
+        if name in columns:
+            return name
+    hint = did_you_mean(names[0], columns)
+    raise DataError(
+        f"{path}: no column {' or '.join(map(repr, names))} (key 'dataset.fields.{field}'). "
+        f"The file has: {', '.join(columns)}.{hint}"
+    )
+
+
+def _content(path: Path) -> tuple[str, bytes]:
+    if path.suffix.lower() != ".zip":
+        return path.name, path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        names = [
+            name
+            for name in archive.namelist()
+            if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith("__MACOSX/")
+        ]
+        if len(names) != 1:
+            raise DataError(f"{path}: holds {len(names)} annotation files, not one; unpack it and name the file.")
+        return names[0], archive.read(names[0])
+
+
+def _text(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text ({error}); convert it.") from error
+
+
+def _read_table(content: bytes, path: Path, delimiter: str) -> list[Row]:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(io.StringIO(_text(content, path)), sep=delimiter, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{path}: is empty.") from error
+    except pd.errors.ParserError as error:
+        raise DataError(f"{path}: cannot be read as a table ({' '.join(str(error).split())}).") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus cells at the left for row names
+        raise DataError(f"{path}: the rows have more cells than the header; put text with {delimiter!r} in quotes.")
+    return [{str(column): cell for column, cell in row.items()} for row in table.to_dict("records")]
+
+
+def _read_lines(text: str, path: Path) -> list[Row]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}: line {number} is not JSON ({error.msg} at column {error.colno}).") from error
+        if not isinstance(row, dict):
+            raise DataError(f'{path}: line {number} holds {type(row).__name__}, not an object like {{"clip": ...}}.')
+        rows.append(row)
+    return rows
+
+
+def _read_json(text: str, path: Path, records: str | None) -> list[Row]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: is not JSON ({error.msg} at line {error.lineno}, column {error.colno}); "
+            "a file with one object a line ends in .jsonl."
+        ) from error
+    for key in records.split(".") if records else ():
+        if not isinstance(found, dict) or key not in found:
+            here = ", ".join(list(found)[:20]) if isinstance(found, dict) else f"a {type(found).__name__}"
+            raise DataError(
+                f"{path}: 'dataset.records: {records}' leads nowhere at '{key}'; the file has {here} there."
+            )
+        found = found[key]
+    if isinstance(found, dict):
+        return [{KEY: k, VALUE: v} | (v if isinstance(v, dict) else {}) for k, v in found.items()]
+    if isinstance(found, list):
+        odd = next((row for row in found if not isinstance(row, dict)), None)
+        if odd is not None:
+            raise DataError(f"{path}: a list of {type(odd).__name__} where a list of objects is expected.")
+        return found
+    raise DataError(f"{path}: holds {type(found).__name__} where a list or an object is expected.")
+
+
+def _read_parquet(content: bytes, path: Path) -> list[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        # Not through pandas: a column of integer ids with one gap would come back as 9770.0.
+        return pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: is not a readable parquet file ({error}).") from error

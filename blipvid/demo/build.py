@@ -1,0 +1,105 @@
+"""Makes the demo benchmark's files on first use: 200 clips as H.264, their captions, questions with answers.
+
+Announced by entry points, as a builder and a reader of anybody's own would be.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from blipvid.core.files import replacing
+from blipvid.core.places import cache_folder
+from blipvid.demo.clips import FPS, SIZE_PX, DrawnClip, held_out_clips
+
+CAPTIONS, QUESTIONS = "captions.jsonl", "questions.jsonl"
+CODEC = {"crf": "16", "preset": "veryfast", "g": "12", "threads": "1"}
+"""One encoder thread, so that the files are the same wherever the same encoder writes them."""
+
+
+def build(dataset: Any, root: Path | None) -> Path:
+    """Draws the clips that are not there yet (entry point `demo` of the group `blipvid.builders`).
+
+    Every file appears whole or not at all, so a build that was killed goes on where it was, and two at once do no harm.
+
+    Args:
+        dataset: The benchmark's dataset section; nothing in it is needed.
+        root: The data root; the demo world has its own.
+
+    Returns:
+        The folder that holds `clips/{id}.mp4`, `captions.jsonl` and `questions.jsonl`.
+    """
+    folder = cache_folder() / "demo" / world_version()
+    if (folder / QUESTIONS).is_file():  # written last
+        return folder
+    clips = held_out_clips()
+    for clip in clips:
+        path = folder / "clips" / f"{clip.id}.mp4"
+        if not path.is_file():
+            with replacing(path) as temporary:
+                write_clip(clip, temporary)
+    _write_lines(folder / CAPTIONS, _caption_rows(clips))
+    _write_lines(folder / QUESTIONS, _question_rows(clips))
+    return folder
+
+
+def read_rows(dataset: Any, root: Path) -> Iterable[dict[str, Any]]:
+    """Gives one row a clip, in field names (entry point `demo` of the group `blipvid.annotations`).
+
+    Args:
+        dataset: The benchmark's dataset section; nothing in it is needed.
+        root: Where the files lie; the rows are the same everywhere.
+
+    Yields:
+        `clip`, its id, and `text`, its caption.
+    """
+    for clip in held_out_clips():
+        yield {"clip": clip.id, "text": clip.caption}
+
+
+def world_version() -> str:
+    """Returns twelve hex digits that change whenever the code that draws and writes the world does."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def write_clip(clip: DrawnClip, path: Path) -> None:
+    """Writes one clip as H.264 in mp4.
+
+    Args:
+        clip: What to draw.
+        path: The file, whatever it ends in.
+    """
+    import av
+
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options=CODEC)
+        stream.width, stream.height, stream.pix_fmt = SIZE_PX, SIZE_PX, "yuv420p"
+        for picture in clip.frames():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _caption_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
+    for clip in clips:
+        yield {"clip": clip.id, "caption": clip.caption, "twin": clip.twin, "twist": clip.twist}
+
+
+def _question_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
+    for clip in clips:
+        for number, asked in enumerate(clip.questions()):
+            yield {
+                "id": f"{clip.id}-{number}",
+                "clip": clip.id,
+                "asks": asked.asks,
+                "question": asked.question,
+                "answer": asked.answer,
+            }
+
+
+def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

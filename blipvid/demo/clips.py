@@ -1,0 +1,127 @@
+"""Clips of the drawn world: held-out scenes whose things move, appear and leave.
+
+What a caption says of a scene stays true all along: no thing moves far enough to turn a relation round. In half of
+the clips the first thing has left before the last one appears, so that no single frame shows all that the caption says.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from blipvid.demo.grammar import MOTIONS, Question, caption, motion_question, questions
+from blipvid.demo.scenes import TWISTS, Scene, pick, random_scene, twins
+from blipvid.demo.shapes import draw
+
+N_CLIPS = 200
+N_TWIN_PAIRS = 50
+SEED = 20220128
+N_FRAMES = 24
+FPS = 8
+SIZE_PX = 128
+STRIDE = 0.12
+"""How far a moving thing goes, as a fraction of the side; less than the margin of every relation."""
+
+_STEPS = {"moves left": (-1, 0), "moves right": (1, 0), "moves up": (0, -1), "moves down": (0, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one thing does: a motion of `MOTIONS`, and from when to when it can be seen (fractions of the clip)."""
+
+    motion: str
+    enters: float
+    leaves: float
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnClip:
+    """One clip.
+
+    Attributes:
+        id: For instance `clip-007`.
+        scene: What it shows.
+        parts: What each thing does, in the order of `scene.things()`.
+        twin: Id of the clip that differs in one thing, or an empty string.
+        twist: In what it differs: one of `TWISTS`, or an empty string.
+    """
+
+    id: str
+    scene: Scene
+    parts: tuple[Part, ...]
+    twin: str = ""
+    twist: str = ""
+
+    @property
+    def caption(self) -> str:
+        """The one caption of the clip."""
+        return caption(self.scene)
+
+    def frames(self, size_px: int = SIZE_PX) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yields the N_FRAMES pictures of the clip, each (S, S, 3) uint8 RGB."""
+        for number in range(N_FRAMES):
+            yield self.frame(number / (N_FRAMES - 1), size_px)
+
+    def frame(self, time: float, size_px: int = SIZE_PX) -> npt.NDArray[np.uint8]:
+        """Draws the moment `time`, 0 at the begin and 1 at the end; (S, S, 3) uint8 RGB."""
+        seen = []
+        for (kind, x, y), part in zip(self.scene.things(), self.parts, strict=True):
+            if part.enters <= time <= part.leaves:
+                step_x, step_y = _STEPS.get(part.motion, (0, 0))
+                way = (time - 0.5) * STRIDE
+                seen.append((kind, x + step_x * way, y + step_y * way))
+        return draw(self.scene.background, seen, size_px)
+
+    def questions(self) -> list[Question]:
+        """Asks about the clip, one question for each thing with exactly one right answer."""
+        asked = questions(self.scene)
+        parts = iter(self.parts)
+        for group in self.scene.groups:
+            done = [next(parts) for _ in group.centres]
+            if len(done) == 1:
+                asked.append(motion_question(group, done[0].motion))
+        return asked
+
+
+def held_out_clips() -> list[DrawnClip]:
+    """Returns the clips of the demo benchmark, the same ones on every call.
+
+    Returns:
+        200 clips with 200 different captions: 100 alone, then 50 pairs of near-twins, which share everything but one
+        colour, one size or one relation.
+    """
+    rng = np.random.default_rng(SEED)
+    clips: list[DrawnClip] = []
+    said: set[str] = set()
+    while len(clips) < N_CLIPS:
+        scene = random_scene(rng, held_out=True)
+        parts = _parts(rng, scene, passing=len(clips) % 4 < 2)
+        twist = "" if len(clips) < N_CLIPS - 2 * N_TWIN_PAIRS else TWISTS[len(clips) // 2 % len(TWISTS)]
+        possible = twins(scene, twist) if twist else []
+        scenes = [scene, *([pick(rng, possible)] if possible else [])]
+        captions = {caption(one) for one in scenes}
+        if len(captions) != (2 if twist else 1) or captions & said:
+            continue
+        said |= captions
+        ids = [f"clip-{len(clips) + i:03d}" for i in range(len(scenes))]
+        clips += [
+            DrawnClip(own, one, parts, other if twist else "", twist)
+            for own, one, other in zip(ids, scenes, reversed(ids), strict=True)
+        ]
+    return clips
+
+
+def _parts(rng: np.random.Generator, scene: Scene, passing: bool) -> tuple[Part, ...]:
+    """Draws what each thing does. Where `passing`, the first has left before the last appears."""
+    n_things = sum(1 for _ in scene.things())
+    parts = []
+    for number in range(n_things):
+        motion = pick(rng, MOTIONS)
+        if passing and number in (0, n_things - 1):
+            motion = "leaves" if number == 0 else "appears"
+        early, late = (0.42, 0.58) if passing else (0.6, 0.4)
+        enters = rng.uniform(late, late + 0.1) if motion == "appears" else 0.0
+        leaves = rng.uniform(early - 0.1, early) if motion == "leaves" else 1.0
+        parts.append(Part(motion, float(enters), float(leaves)))
+    return tuple(parts)

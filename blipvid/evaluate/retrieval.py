@@ -1,0 +1,283 @@
+"""The retrieval task: clips and texts ranked against each other in both directions, by cosine and then by matching.
+
+What happens to clips that give no frames (`on_error: skip`): they leave the gallery of text-to-video; their texts stay
+in the gallery of video-to-text; every query about them, in both directions, is a miss at every K and has the rank after
+the last item of the whole gallery in median and mean rank.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import pad
+
+from blipvid.core.errors import BlipvidError, DataError
+from blipvid.core.features import Texts
+from blipvid.core.protocols import ClipEncoder, ImageEncoder, LoadClips, Matcher, Progress, Retriever, TextEncoder
+from blipvid.core.settings import RetrievalSettings
+from blipvid.core.text import clean_caption
+from blipvid.core.types import Result, RetrievalSet, Runtime
+from blipvid.evaluate.directions import LISTED, Direction, text_to_video, video_to_text
+from blipvid.evaluate.features import encode_clips
+from blipvid.evaluate.metrics import Ranks, figures
+from blipvid.evaluate.rerank import UNRANKED, Candidates, rerank
+from blipvid.evaluate.similarity import Similarity
+from blipvid.evaluate.statistics import intervals, mcnemar
+from blipvid.evaluate.store import FeatureStore
+
+Ints = npt.NDArray[np.int64]
+
+TEXT_CHUNK = 256
+"""Texts encoded at once. Source: salesforce/BLIP eval_retrieval_video.py, `text_bs`."""
+
+CLUSTERS = "clips with all their queries"
+
+
+def needs(settings: RetrievalSettings) -> list[tuple[type, ...]]:
+    """Returns what a model must be, each a choice of protocols; plain cosine needs no matching head."""
+    towers: list[tuple[type, ...]] = [(ImageEncoder, ClipEncoder), (TextEncoder,)]
+    return [*towers, (Matcher,)] if settings.rerank_top_k else towers
+
+
+@torch.inference_mode()
+def evaluate_retrieval(
+    items: RetrievalSet,
+    model: Retriever,
+    load: LoadClips,
+    settings: RetrievalSettings,
+    runtime: Runtime,
+    progress: Progress,
+    save_scores: bool,
+) -> Result:
+    """Evaluates text-to-video and video-to-text retrieval.
+
+    Args:
+        items: V clips and Q texts.
+        model: Has what `needs` names.
+        load: Decodes clips.
+        settings: The protocol.
+        runtime: Where and how fast.
+        progress: Told of clips encoded, texts encoded, clips re-ranked.
+        save_scores: Whether the result holds dense matrices.
+
+    Returns:
+        Metrics `t2v_*`, `v2t_*` by the final score and `itc_t2v_*`, `itc_v2t_*` by the cosine alone (equal with
+        `rerank_top_k: 0`). Scores, if asked for: `itc` (V,Q), `t2v` (Q,V), `v2t` (V,Q) float32, -100 where a pair was
+        not re-ranked or its clip gave no frames.
+
+    Raises:
+        DataError: No clips or no texts.
+        DecodeError: See `features.encode_clips`.
+        BlipvidError: The model gives numbers that are not finite, or scratch files have no room.
+    """
+    if not items.clips or not items.texts:
+        raise DataError(
+            f"the set is empty ({len(items.clips):,} clips, {len(items.texts):,} texts); "
+            "check the annotation file, its mapped fields and any limit."
+        )
+    seconds = _Seconds()
+    exact = torch.float32 if runtime.precision == "fp32" else torch.float16
+    with FeatureStore(exact, runtime.device, runtime.memory_bytes) as store:
+        clips = encode_clips(items.clips, load, model, settings, runtime, store, progress)
+        seconds.end("clips")
+        texts, text_row = encode_texts(items.texts, model, settings, progress)
+        seconds.end("texts")
+        similarity = Similarity(clips.embeds, texts.embeds, text_row, runtime.memory_bytes)
+        t2v_index, v2t_index = best_candidates(similarity, settings.rerank_top_k or LISTED)
+        seconds.end("similarity")
+        if settings.rerank_top_k:
+            clip_ids = [items.clips[clip].id for clip in clips.kept]
+            t2v, v2t, n_scored = rerank(model, store, texts, similarity, t2v_index, v2t_index, clip_ids, progress)
+        else:
+            t2v, v2t, n_scored = *by_cosine(similarity, t2v_index, v2t_index), 0
+        t2v = t2v.take(text_row)
+        seconds.end("re-ranking")
+
+    to_video = text_to_video(items, clips.kept)
+    to_text = video_to_text(items, clips.kept, best_in_group=settings.v2t_protocol == "best-in-group")
+    itc = {
+        "t2v": to_video.rank(similarity.of_texts, settings.ties),
+        "v2t": to_text.rank(similarity.of_clips, settings.ties),
+    }
+    final = itc
+    if settings.rerank_top_k:
+        final = {"t2v": to_video.rank(t2v.rows, settings.ties), "v2t": to_text.rank(v2t.rows, settings.ties)}
+    directions = (to_video, to_text)
+    metrics, bounds = _figures(directions, {"": final, "itc_": itc}, settings)
+    predictions = [
+        *to_video.predictions(t2v, final["t2v"], settings.ties),
+        *to_text.predictions(v2t, final["v2t"], settings.ties),
+    ]
+    seconds.end("metrics")
+
+    details: dict[str, Any] = {
+        "score": "matching logit + cosine" if settings.rerank_top_k else "cosine",
+        "gallery": {one.name: {"queries": len(one.query_ids), "items": one.n_items} for one in directions},
+        "distinct_texts": len(texts),
+        "ties": {"rule": settings.ties, **{one.name: _ties(final[one.name]) for one in directions}},
+        "backends": clips.backends,
+        "frame_notes": clips.notes,
+        "seconds": seconds.spent,
+    }
+    if settings.rerank_top_k:
+        details |= _rerank_details(settings.rerank_top_k, t2v, v2t, n_scored, directions)
+        details["paired"] = _paired(final["t2v"], itc["t2v"], to_video)
+    if settings.bootstrap:
+        details["intervals"] = {
+            "method": "95% percentile bootstrap",
+            "resamples": settings.bootstrap,
+            "seed": settings.bootstrap_seed,
+            "resampled": {one.name: CLUSTERS if _clustered(one) else "queries" for one in directions},
+        }
+    return Result(
+        metrics=metrics,
+        intervals=bounds,
+        predictions=predictions,
+        skipped=clips.skipped,
+        n_clips=len(items.clips),
+        n_items=len(items.texts),
+        details=details,
+        scores=_dense(items, clips.kept, similarity, t2v, v2t, bool(settings.rerank_top_k)) if save_scores else None,
+    )
+
+
+def encode_texts(
+    captions: Sequence[str], model: TextEncoder, settings: RetrievalSettings, progress: Progress
+) -> tuple[Texts, Ints]:
+    """Cleans and encodes texts, equal ones once, short ones beside short ones.
+
+    Args:
+        captions: Q captions as annotated.
+        model: The text encoder.
+        settings: Words and word pieces to keep.
+        progress: Told of each chunk.
+
+    Returns:
+        The U distinct texts, and for each caption its row among them (Q,).
+
+    Raises:
+        BlipvidError: An embedding is not finite.
+    """
+    cleaned = [clean_caption(caption, settings.caption_words) for caption in captions]
+    distinct = sorted(set(cleaned), key=lambda text: (len(text.split()), text))
+    row = {text: place for place, text in enumerate(distinct)}
+    progress("encoding texts", 0, len(distinct))
+    encoded = []
+    for start in range(0, len(distinct), TEXT_CHUNK):
+        encoded.append(model.encode_texts(distinct[start : start + TEXT_CHUNK], settings.text_tokens))
+        progress("encoding texts", min(start + TEXT_CHUNK, len(distinct)), len(distinct))
+    length = max(part.ids.shape[1] for part in encoded)
+    texts = Texts(  # what stands in the ids beyond a text's end does not matter, the mask hides it
+        torch.cat([pad(part.ids, (0, length - part.ids.shape[1])) for part in encoded]),
+        torch.cat([pad(part.mask, (0, length - part.mask.shape[1])) for part in encoded]),
+        torch.cat([part.embeds.float() for part in encoded]),
+    )
+    if not texts.embeds.isfinite().all():
+        raise BlipvidError("the model's text embeddings are not finite; try precision fp32, and check the checkpoint.")
+    return texts, np.array([row[text] for text in cleaned], np.int64)
+
+
+def best_candidates(similarity: Similarity, k: int) -> tuple[Ints, Ints]:
+    """Finds the k best clips of each distinct text (U, k) and the k best texts of each clip (V, k'), by cosine.
+
+    k and k' are clipped to the number of clips and of texts.
+    """
+    (n_clips, n_distinct), n_texts = similarity.cosine.shape, len(similarity.text_row)
+    to_video = similarity.best(similarity.of_distinct_texts, n_distinct, n_clips, min(k, n_clips))
+    return to_video, similarity.best(similarity.of_clips, n_clips, n_texts, min(k, n_texts))
+
+
+def by_cosine(similarity: Similarity, t2v_index: Ints, v2t_index: Ints) -> tuple[Candidates, Candidates]:
+    """Scores candidates by their cosine, for predictions without re-ranking; shapes as those of `rerank`."""
+    n_clips, n_distinct = similarity.cosine.shape
+    t2v = similarity.cosine[t2v_index, np.arange(n_distinct)[:, None]]
+    v2t = similarity.cosine[np.arange(n_clips)[:, None], similarity.text_row[v2t_index]]
+    return Candidates(t2v_index, t2v, n_clips), Candidates(v2t_index, v2t, len(similarity.text_row))
+
+
+class _Seconds:
+    """Seconds spent in stages that follow each other."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def end(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.spent[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+def _figures(
+    directions: Sequence[Direction], ranks: Mapping[str, Mapping[str, Ranks]], settings: RetrievalSettings
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Makes metrics and intervals from the ranks by prefix and direction."""
+    metrics: dict[str, float] = {}
+    bounds: dict[str, tuple[float, float]] = {}
+    for prefix, of_prefix in ranks.items():
+        for one in directions:
+            rank, name = of_prefix[one.name].rank, f"{prefix}{one.name}"
+            metrics |= {f"{name}_{key}": value for key, value in figures(rank, one.last).items()}
+            if settings.bootstrap:
+                found = intervals(rank, one.last, one.query_clip, settings.bootstrap, settings.bootstrap_seed)
+                bounds |= {f"{name}_{key}": bound for key, bound in found.items()}
+    return metrics, bounds
+
+
+def _clustered(direction: Direction) -> bool:
+    return len(np.unique(direction.query_clip)) < len(direction.query_clip)
+
+
+def _ties(ranks: Ranks) -> dict[str, int]:
+    """Counts queries whose rank depends on the tie rule, and those whose own items were all left out of re-ranking."""
+    left_out = ranks.best == UNRANKED
+    return {"tied": int((ranks.tied & ~left_out).sum()), "own_not_reranked": int(left_out.sum())}
+
+
+def _rerank_details(
+    k: int, t2v: Candidates, v2t: Candidates, n_scored: int, directions: Sequence[Direction]
+) -> dict[str, Any]:
+    used = {"t2v": t2v.index.shape[1], "v2t": v2t.index.shape[1]}
+    asked = t2v.index.size + v2t.index.size
+    counted = {"t2v": "clips", "v2t": "texts"}
+    notes = [
+        f"rerank_top_k {k} is larger than the gallery of {used[one.name]} {counted[one.name]} ({one.name}): "
+        "all of it was re-ranked"
+        for one in directions
+        if used[one.name] < k
+    ]
+    pairs = {"pairs_asked": asked, "pairs_scored": n_scored, "share": round(n_scored / asked, 4)}
+    return {"rerank": {"top_k": k, "used": used, **pairs}, "notes": notes}
+
+
+def _paired(reranked: Ranks, cosine: Ranks, direction: Direction) -> dict[str, Any]:
+    test = mcnemar(reranked.rank <= 1, cosine.rank <= 1)
+    found: dict[str, Any] = {
+        "metric": "t2v_r1",
+        "ours": "re-ranked",
+        "theirs": "cosine alone",
+        "test": "exact McNemar",
+        **test,
+    }
+    if _clustered(direction):
+        found["note"] = "takes the texts of one clip as independent, so p is too small"
+    return found
+
+
+def _dense(
+    items: RetrievalSet, kept: Ints, similarity: Similarity, t2v: Candidates, v2t: Candidates, reranked: bool
+) -> dict[str, npt.NDArray[np.generic]]:
+    n_clips, n_texts = len(items.clips), len(items.texts)
+    scores = {
+        "itc": np.full((n_clips, n_texts), UNRANKED, np.float32),
+        "t2v": np.full((n_texts, n_clips), UNRANKED, np.float32),
+        "v2t": np.full((n_clips, n_texts), UNRANKED, np.float32),
+    }
+    scores["itc"][kept] = similarity.of_clips(slice(None))
+    if reranked:
+        np.put_along_axis(scores["t2v"], kept[t2v.index], t2v.scores, axis=1)
+        scores["v2t"][kept] = v2t.rows(slice(None))
+    return {**scores}

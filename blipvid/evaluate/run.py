@@ -1,0 +1,78 @@
+"""The one door of evaluation: finds the task for a set and asks whether the model can do it, before any decoding."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from blipvid.core.errors import CapabilityError
+from blipvid.core.protocols import LoadClips, Progress, no_progress
+from blipvid.core.settings import TaskSettings
+from blipvid.core.types import Result, RetrievalSet, Runtime
+from blipvid.evaluate import retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What there is to know of a task.
+
+    Attributes:
+        name: As in benchmark files.
+        evaluate: Does the work; takes set, model, loader, settings, runtime, progress, save_scores.
+        needs: From the settings to what a model must be, each a choice of protocols.
+    """
+
+    name: str
+    evaluate: Callable[..., Result]
+    needs: Callable[[Any], Sequence[tuple[type, ...]]]
+
+
+TASKS: dict[type, Task] = {
+    RetrievalSet: Task("retrieval", retrieval.evaluate_retrieval, retrieval.needs),
+}
+
+
+def evaluate(
+    items: RetrievalSet,
+    model: object,
+    load: LoadClips,
+    settings: TaskSettings,
+    runtime: Runtime,
+    progress: Progress = no_progress,
+    save_scores: bool = False,
+) -> Result:
+    """Evaluates a model on a set.
+
+    Args:
+        items: The clips and what is asked about them; its type names the task.
+        model: Any object with the methods that the task needs.
+        load: Decodes clips in order; not called before the model was found able.
+        settings: The task's own settings.
+        runtime: Where and how fast.
+        progress: Told how far the work is.
+        save_scores: Whether the result holds dense score matrices.
+
+    Returns:
+        Metrics, intervals, predictions and what the record keeps.
+
+    Raises:
+        CapabilityError: The model lacks a method that the task needs, or nothing evaluates such a set.
+    """
+    task = TASKS.get(type(items))
+    if task is None:
+        raise CapabilityError(f"nothing evaluates a {type(items).__name__}; known: {_names(TASKS)}.")
+    lacking = [choice for choice in task.needs(settings) if not isinstance(model, choice)]
+    if lacking:
+        methods = "; ".join(" or ".join(_methods(protocol) for protocol in choice) for choice in lacking)
+        raise CapabilityError(
+            f"{type(model).__name__} cannot do the task '{task.name}': it lacks {methods}. "
+            "Choose a model made for this task (`blipvid models list`)."
+        )
+    return task.evaluate(items, model, load, settings, runtime, progress, save_scores)
+
+
+def _methods(protocol: type) -> str:
+    return ", ".join(name for name in vars(protocol) if not name.startswith("_"))
+
+
+def _names(types: dict[type, Task]) -> str:
+    return ", ".join(one.__name__ for one in types)

@@ -1,0 +1,5 @@
+"""`python -m blipvid.train`."""
+
+from blipvid.train.cli import main
+
+main()

@@ -1,0 +1,128 @@
+"""Objectives: a model, its losses and the state that only training needs, in one module with one forward a step."""
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from blipvid.models.med import KeysValues, MedEncoder, VisualMemory
+from blipvid.models.retriever import BlipRetriever
+from blipvid.train.images import PictureBatch
+from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
+from blipvid.train.recipe import RetrievalLosses
+
+TEMPERATURE_BOUNDS = (0.001, 0.5)  # Source: salesforce/BLIP models/blip_retrieval.py
+
+
+READ_TOGETHER = 32
+"""Texts that the text tower reads at once; bounds the padding between short and long captions."""
+
+
+class ChosenMemory(VisualMemory):
+    """The memories of chosen pictures of a batch: keys and values are made once a picture, however often it is read.
+
+    Args:
+        memory: Of the B pictures of the batch.
+        index: (P,) int64, which picture each text reads.
+    """
+
+    def __init__(self, memory: VisualMemory, index: torch.Tensor) -> None:
+        self.memory, self.index = memory, index
+
+    def layer(self, number: int) -> KeysValues:
+        """Returns the keys and values of one layer, each (P, H, V, D/H)."""
+        keys, values = self.memory.layer(number)
+        return keys[self.index], values[self.index]
+
+
+class RetrievalObjective(nn.Module):
+    """ITC and ITM on pictures with captions, the negatives of ITM drawn by the similarity of ITC.
+
+    Args:
+        model: The retriever to train; plain, without training state.
+        settings: The objective part of the recipe.
+    """
+
+    def __init__(self, model: BlipRetriever, settings: RetrievalLosses) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.temperature = nn.Parameter(torch.tensor(settings.temperature))
+
+    def train(self, mode: bool = True) -> "RetrievalObjective":
+        """Sets training mode; the text tower's dropout follows the recipe."""
+        super().train(mode)
+        self.model.text_encoder.train(mode and self.settings.text_dropout)
+        return self
+
+    def forward(self, batch: PictureBatch, progress: float) -> dict[str, torch.Tensor]:
+        """Computes the losses of one step.
+
+        Args:
+            batch: B pictures and captions.
+            progress: Share of the training that is done, in [0, 1].
+
+        Returns:
+            Scalars `itc` and `itm`; training minimises their sum.
+
+        Source: salesforce/BLIP models/blip_retrieval.py, without momentum copies and queue.
+        """
+        model = self.model
+        with torch.no_grad():
+            self.temperature.clamp_(*TEMPERATURE_BOUNDS)
+        pictures = model.encode_images(batch.pixels.to(model.device).float() / 255.0)
+        texts, mask = (part.to(model.device) for part in model.tokenizer(batch.captions, self.settings.max_tokens))
+        read = model.text_proj(read_firsts(model.text_encoder, texts, mask))
+        similarity = normalize(pictures.embeds.float(), dim=-1) @ normalize(read.float(), dim=-1).T / self.temperature
+        ids = batch.ids.to(model.device)
+        targets = matching_targets(ids)
+        itc = contrastive_loss(similarity, similarity.T, targets, targets)
+
+        wrong = draw_hard_negatives(similarity, ids)
+        grounded = texts.clone()
+        grounded[:, 0] = model.tokenizer.enc
+        place = torch.arange(len(texts), device=model.device)
+        # Pairs in the official order: matching, text with a wrong picture, picture with a wrong text.
+        which_text = torch.cat([place, place, wrong.texts])
+        which_picture = torch.cat([place, wrong.images, place])
+        memory = model.text_encoder.remember(pictures.tokens, keep=True)
+        states = read_firsts(model.text_encoder, grounded[which_text], mask[which_text], memory, which_picture)
+        itm = matching_loss(model.itm_head(states).float(), len(texts))
+        return {"itc": itc, "itm": itm}
+
+
+def read_firsts(
+    tower: MedEncoder,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    memory: VisualMemory | None = None,
+    which: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Reads texts, alone or each with a picture of the batch, and returns the state of each one's first token.
+
+    Texts of like length are read together, so that little padding is computed.
+
+    Args:
+        tower: The text tower.
+        ids: (P, L) int64, right-padded.
+        mask: (P, L), 1 for tokens.
+        memory: Of the B pictures of the batch; None reads the texts alone.
+        which: (P,) int64, the picture that goes with each text.
+
+    Returns:
+        (P, D) states in the order of the texts.
+    """
+    lengths, order = mask.sum(1).sort()
+    together = [
+        (some, int(longest))
+        for some, longest in zip(order.split(READ_TOGETHER), lengths.split(READ_TOGETHER), strict=True)
+        for longest in [longest[-1]]
+    ]
+    states = [
+        tower(
+            ids[some, :longest],
+            mask[some, :longest],
+            None if memory is None or which is None else ChosenMemory(memory, which[some]),
+        )[:, 0]
+        for some, longest in together
+    ]
+    return torch.cat(states)[order.argsort()]

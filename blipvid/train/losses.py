@@ -1,0 +1,94 @@
+"""Losses as pure functions of similarities and logits; no model and no state in here.
+
+Shape legend: B pictures and as many texts of a batch, C candidates (here C = B).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+
+
+def matching_targets(ids: torch.Tensor) -> torch.Tensor:
+    """Says which texts of a batch belong to which pictures.
+
+    Args:
+        ids: (B,) int64; equal ids are the same picture, or say the same.
+
+    Returns:
+        (B, B) float32, each row a distribution over the matching candidates.
+
+    Source: salesforce/BLIP models/blip_retrieval.py.
+    """
+    same = (ids[:, None] == ids[None, :]).float()
+    return same / same.sum(1, keepdim=True)
+
+
+def contrastive_loss(
+    image_to_text: torch.Tensor, text_to_image: torch.Tensor, i2t_targets: torch.Tensor, t2i_targets: torch.Tensor
+) -> torch.Tensor:
+    """Image-text contrastive loss (ITC): the mean of the soft cross entropies of both directions.
+
+    Args:
+        image_to_text: (B, C) similarities divided by the temperature.
+        text_to_image: (B, C) likewise.
+        i2t_targets: (B, C), rows sum to 1.
+        t2i_targets: (B, C), rows sum to 1.
+
+    Returns:
+        Scalar.
+
+    Source: Li et al. 2021 (ALBEF), section 3.2; salesforce/BLIP models/blip_retrieval.py.
+    """
+    return (cross_entropy(image_to_text, i2t_targets) + cross_entropy(text_to_image, t2i_targets)) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Negatives:
+    """For each text the place of a picture, and for each picture the place of a text, that do not match: (B,) int64."""
+
+    images: torch.Tensor
+    texts: torch.Tensor
+
+
+def draw_hard_negatives(similarity: torch.Tensor, ids: torch.Tensor) -> Negatives:
+    """Draws one wrong picture for each text and one wrong text for each picture, the likelier the more alike.
+
+    Args:
+        similarity: (B, B) picture by text, divided by the temperature.
+        ids: (B,) int64; pairs of equal ids are never negatives.
+
+    Returns:
+        Places in the batch, drawn from torch's global generator: all pictures first, then all texts.
+
+    Raises:
+        ValueError: Some row has no negative at all: the batch holds one single id.
+
+    Source: salesforce/BLIP models/blip_retrieval.py (without the 1e-4 of pre-training).
+    """
+    same = ids[:, None] == ids[None, :]
+    if bool(same.all(1).any()):
+        raise ValueError("a batch of one single id has no negatives; give batches of at least two different pictures")
+    with torch.no_grad():
+        # Masked before the softmax, which only rescales each row: rows that see nothing but themselves stay finite.
+        wrong = similarity.float().masked_fill(same, -torch.inf)
+        images = torch.multinomial(wrong.T.softmax(1), 1)[:, 0]
+        texts = torch.multinomial(wrong.softmax(1), 1)[:, 0]
+    return Negatives(images, texts)
+
+
+def matching_loss(logits: torch.Tensor, n_matching: int) -> torch.Tensor:
+    """Image-text matching loss (ITM): cross entropy of "they match" for the first pairs, "they do not" for the rest.
+
+    Args:
+        logits: (P, 2), index 1 says that the pair matches.
+        n_matching: How many pairs at the front match.
+
+    Returns:
+        Scalar.
+
+    Source: Li et al. 2021 (ALBEF), section 3.2.
+    """
+    labels = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    labels[:n_matching] = 1
+    return cross_entropy(logits, labels)

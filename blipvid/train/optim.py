@@ -1,0 +1,42 @@
+"""AdamW, and learning rates as pure functions of the step."""
+
+from math import cos, pi
+
+import torch
+from torch import nn
+
+from blipvid.train.recipe import Optimiser, Schedule
+
+
+def build_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.AdamW:
+    """Returns AdamW over all trainable parameters, biases and norms included.
+
+    Source: salesforce/BLIP train_retrieval.py (default eps, weight decay on everything).
+    """
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(trainable, settings.lr, settings.betas, weight_decay=settings.weight_decay)
+
+
+def learning_rate(step: int, steps: int, peak: float, schedule: Schedule) -> float:
+    """Returns the learning rate of one step.
+
+    Args:
+        step: From 0.
+        steps: Steps of the whole training.
+        peak: Highest learning rate.
+        schedule: Its course.
+
+    Returns:
+        The learning rate, constant inside an epoch of `schedule.epoch_steps` steps, rising linearly in the warm-up.
+
+    Source: salesforce/BLIP utils.py (`cosine_lr_schedule`, `warmup_lr_schedule`, `step_lr_schedule`).
+    """
+    if step < schedule.warmup_steps:
+        return schedule.warmup_lr + (peak - schedule.warmup_lr) * step / schedule.warmup_steps
+    epoch = step // schedule.epoch_steps
+    epochs = -(-steps // schedule.epoch_steps)
+    if schedule.kind == "cosine":
+        return (peak - schedule.min_lr) * 0.5 * (1.0 + cos(pi * epoch / epochs)) + schedule.min_lr
+    if schedule.kind == "step":
+        return max(schedule.min_lr, peak * schedule.decay**epoch)
+    return peak

@@ -1,0 +1,142 @@
+"""Training recipes: what a person writes to say how a model is made, checked before any work starts."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from blipvid.core.config import Settings, did_you_mean, read_yaml, validate
+from blipvid.core.errors import ConfigError
+from blipvid.core.places import definitions
+
+
+class Pictures(Settings):
+    """Where pictures and captions come from.
+
+    Attributes:
+        source: Name of an announced source of pictures (entry-point group `blipvid.pictures`), for instance `demo`.
+        batch_size: Pictures of one step on one device (B).
+        workers: Processes that draw or load ahead; 0 does it between the steps.
+        options: Handed to the source as keyword arguments.
+    """
+
+    source: str
+    batch_size: int = Field(ge=2)
+    workers: int = Field(default=1, ge=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RetrievalLosses(Settings):
+    """ITC and ITM, as in retrieval fine-tuning.
+
+    Attributes:
+        kind: The word that chooses this objective.
+        max_tokens: Longest caption in word pieces with [CLS] and [SEP].
+        temperature: Begin of the learnt temperature that similarities are divided by.
+        text_dropout: Whether the text tower drops out in training, as BERT does.
+    """
+
+    kind: Literal["retrieval"]
+    max_tokens: int = Field(default=35, ge=3)
+    temperature: float = Field(default=0.07, gt=0)
+    text_dropout: bool = True
+
+
+class Optimiser(Settings):
+    """AdamW with weight decay on all parameters, as in the official code.
+
+    Attributes:
+        lr: Highest learning rate.
+        weight_decay: Decoupled weight decay.
+        betas: Decay of the two moments.
+        clip_norm: Gradients are scaled down to at most this norm; None leaves them.
+    """
+
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float | None = Field(default=None, gt=0)
+
+
+class Schedule(Settings):
+    """How the learning rate goes.
+
+    Attributes:
+        kind: `cosine` falls to `min_lr` along half a cosine, `step` multiplies by `decay`, `constant` stays.
+        min_lr: Lower bound.
+        decay: Factor of `step`.
+        epoch_steps: Steps between two changes; 1 changes at every step, the official code at every epoch.
+        warmup_steps: Steps of linear warm-up, which go before everything else.
+        warmup_lr: Learning rate at step 0 of the warm-up.
+    """
+
+    kind: Literal["cosine", "step", "constant"] = "cosine"
+    min_lr: float = Field(default=0.0, ge=0)
+    decay: float = Field(default=0.9, gt=0, le=1)
+    epoch_steps: int = Field(default=1, ge=1)
+    warmup_steps: int = Field(default=0, ge=0)
+    warmup_lr: float = Field(default=1e-6, ge=0)
+
+
+class Recipe(Settings):
+    """One training recipe.
+
+    Attributes:
+        name: File stem, and the name of the output folder.
+        about: One line on what comes out of it.
+        model: Model file (name or path) whose sizes are built.
+        start_from: Model (name or path) whose weights are the begin; None starts from chance.
+        pictures: The data.
+        objective: The losses.
+        optimiser: AdamW.
+        schedule: Learning rate over the steps.
+        steps: How many optimiser steps.
+        seed: Of everything that is left to chance.
+        precision: `fp32`, or `bf16`/`fp16` mixed precision.
+        checkpoint_steps: A killed run goes on from the last multiple of this many steps.
+    """
+
+    name: str
+    about: str = ""
+    model: str
+    start_from: str | None = None
+    pictures: Pictures
+    objective: RetrievalLosses
+    optimiser: Optimiser
+    schedule: Schedule = Schedule()
+    steps: int = Field(ge=1)
+    seed: int = Field(default=42, ge=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    checkpoint_steps: int = Field(default=500, ge=1)
+
+
+def list_recipes() -> list[str]:
+    """Returns the names of the shipped recipes, sorted."""
+    return sorted(path.stem for path in definitions("configs/train").glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        name_or_path: A shipped name, or the path of a `.yaml` file; a model named by path is relative to that file.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        ConfigError: No such recipe, or mistakes in the file, all named.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = definitions("configs/train") / f"{name_or_path}.yaml"
+        if not path.is_file():
+            hint = did_you_mean(name_or_path, list_recipes()) or f" Known: {', '.join(list_recipes())}."
+            raise ConfigError(f"unknown recipe '{name_or_path}'.{hint} A file of your own is given by its path.")
+    recipe = validate(Recipe, read_yaml(path), path)
+    beside = {key: _beside(getattr(recipe, key), path.parent) for key in ("model", "start_from")}
+    return recipe.model_copy(update=beside)
+
+
+def _beside(model: str | None, folder: Path) -> str | None:
+    return str((folder / model).resolve()) if model and model.endswith((".yaml", ".yml")) else model

@@ -1,0 +1,98 @@
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from blipvid.demo.scenes import (
+    GAP,
+    OPPOSITES,
+    TWISTS,
+    Place,
+    Relation,
+    Scene,
+    holds,
+    is_held_out,
+    is_held_out_pair,
+    lies,
+    random_scene,
+    twins,
+)
+from blipvid.demo.shapes import COLOURS, RADII, SHAPES, Kind
+
+
+def some_scenes(held_out: bool, count: int = 300) -> list[Scene]:
+    rng = np.random.default_rng(5)
+    return [random_scene(rng, held_out) for _ in range(count)]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_scenes_fall_on_the_side_asked_for(held_out: bool) -> None:
+    assert {is_held_out(scene) for scene in some_scenes(held_out)} == {held_out}
+
+
+def test_one_pair_of_kinds_in_eight_is_held_out_whichever_comes_first() -> None:
+    kinds = [Kind(size, colour, shape) for size in RADII for colour in COLOURS for shape in SHAPES]
+    pairs = [(a, b) for i, a in enumerate(kinds) for b in kinds[:i]]
+    held = [is_held_out_pair(a, b) for a, b in pairs]
+    assert 0.11 < np.mean(held) < 0.14
+    assert held[:500] == [is_held_out_pair(b, a) for a, b in pairs[:500]]
+
+
+def test_the_held_out_line_never_moves() -> None:
+    # Trained weights rest on it: were it to move, training could have seen what the benchmark asks.
+    kinds = [Kind("big", colour, "circle") for colour in COLOURS]
+    held = {(a.colour, b.colour) for i, a in enumerate(kinds) for b in kinds[i + 1 :] if is_held_out_pair(a, b)}
+    assert held == HELD_CIRCLES
+
+
+HELD_CIRCLES: set[tuple[str, str]] = set()
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_everything_a_scene_says_is_true_and_nothing_touches(held_out: bool) -> None:
+    for scene in some_scenes(held_out):
+        told = []
+        for saying in scene.says:
+            if isinstance(saying, Place):
+                assert lies(saying.word, scene.groups[saying.group].centres)
+                told.append(saying.group)
+            else:
+                first, second = scene.groups[saying.first].centres, scene.groups[saying.second].centres
+                assert holds(saying.word, first, second)
+                assert not holds(OPPOSITES[saying.word], first, second)
+                told += [saying.first, saying.second]
+        assert sorted(told) == list(range(len(scene.groups)))
+        centres = np.array([(x, y) for _, x, y in scene.things()])
+        apart = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 9 * np.eye(len(centres))
+        assert apart.min() >= GAP
+        assert 2 <= len(centres) <= 4
+
+
+@pytest.mark.parametrize("twist", TWISTS)
+def test_twins_differ_in_exactly_one_thing(twist: str) -> None:
+    found = 0
+    for scene in some_scenes(held_out=True):
+        for twin in twins(scene, twist):
+            found += 1
+            assert is_held_out(twin)
+            assert (twin.background, twin.says_background) == (scene.background, scene.says_background)
+            if twist == "relation":
+                assert [g.kind for g in twin.groups] == [g.kind for g in scene.groups]
+                changed = [(a, b) for a, b in zip(scene.says, twin.says, strict=True) if a != b]
+                assert len(changed) == 1
+                before, after = changed[0]
+                assert isinstance(before, Relation) and isinstance(after, Relation)
+                assert after.word == OPPOSITES[before.word]
+                centres = twin.groups[after.first].centres, twin.groups[after.second].centres
+                assert holds(after.word, *centres)
+            else:
+                assert twin.says == scene.says
+                assert [g.centres for g in twin.groups] == [g.centres for g in scene.groups]
+                differing = [
+                    field.name
+                    for a, b in zip(scene.groups, twin.groups, strict=True)
+                    for field in fields(Kind)
+                    if getattr(a.kind, field.name) != getattr(b.kind, field.name)
+                ]
+                assert differing == [twist]
+    assert found > 100
