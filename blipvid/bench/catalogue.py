@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blipvid.bench.choices import Layout
-from blipvid.core.errors import CheckpointError, ConfigError
+from blipvid.core.errors import CapabilityError, ConfigError
 from blipvid.core.files import replacing
 from blipvid.core.places import definitions
 
@@ -45,14 +45,9 @@ def show_model(name: Name) -> None:
 @models.command("fetch")
 def fetch_model(name: Name) -> None:
     """Downloads the weights of a model once, and checks them."""
-    from blipvid.models.checkpoints import fetch, file_sha256
-    from blipvid.models.zoo import load_spec
+    from blipvid.models.zoo import fetch_weights, load_spec
 
-    spec = load_spec(name)
-    path = fetch(spec.checkpoint, spec.mirror)
-    digest = file_sha256(path)
-    if spec.sha256 and digest != spec.sha256:
-        raise CheckpointError(f"{path}: sha256 is {digest}, but model '{spec.name}' names {spec.sha256}.")
+    path, digest = fetch_weights(load_spec(name))
     typer.echo(f"{path}\nsha256 {digest}")
 
 
@@ -64,9 +59,12 @@ def convert_model(
 ) -> None:
     """Writes a model in another layout: blipvid's own, the official .pth, or Hugging Face's."""
     from blipvid.models.convert import convert
+    from blipvid.models.retriever import BlipRetriever
     from blipvid.models.zoo import load_model
 
     loaded = load_model(name)
+    if not isinstance(loaded.model, BlipRetriever):
+        raise CapabilityError(f"model '{loaded.spec.name}' is a {loaded.spec.task} model; only retrievers are written.")
     typer.echo(str(convert(loaded.model, loaded.spec, layout.value, out, loaded.image_size)))
 
 

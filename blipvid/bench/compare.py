@@ -127,7 +127,7 @@ def show_comparison(
         console = notes_console
     console.print(f"first:  {found.first.name}\nsecond: {found.second.name}", markup=False, highlight=False)
     if found.settings:
-        table = Table("set differently", "first", "second", title_justify="left")
+        table = Table("set differently", "first", "second")
         for key, (one, other) in found.settings.items():
             table.add_row(key, str(one), str(other))
         console.print(table)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,20 +81,24 @@ def _histogram(ranks: Mapping[str, npt.NDArray[np.float64]]) -> str:
 
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    labels = [
-        str(first) if following == first + 1 else f"{first}-{following - 1}"
-        for first, following in zip(EDGES, EDGES[1:], strict=False)
-    ]
-    labels += [f"{EDGES[-1]}+", "miss"]
+    worst = max(float(own[np.isfinite(own)].max(initial=1)) for own in ranks.values())
+    edges = [edge for edge in EDGES if edge <= worst]
+    labels = [str(first) if last == first else f"{first}-{last}" for first, last in _bars(edges)]
+    labels += [f"{edges[-1]}+", "miss"]
     for shift, (direction, own) in zip((-0.2, 0.2), ranks.items(), strict=False):
         # A half rank comes from a tie and counts with the rank before it.
-        counts = np.histogram(own[np.isfinite(own)], bins=[*EDGES, np.inf])[0]
+        counts = np.histogram(own[np.isfinite(own)], bins=[*edges, np.inf])[0]
         shares = 100 * np.append(counts, np.isinf(own).sum()) / len(own)
         places = np.arange(len(labels)) + shift
         axes.bar(places, shares, 0.4, color=COLOURS[direction], label=DIRECTIONS[direction])
     axes.set_xticks(np.arange(len(labels)), labels, rotation=45)
     axes.set(xlabel="rank of the right item", ylabel="queries (%)", title="Where the right item stands")
     return _svg(figure, axes)
+
+
+def _bars(edges: Sequence[int]) -> list[tuple[int, int]]:
+    """Returns first and last rank of each bar but the open last one."""
+    return [(first, following - 1) for first, following in pairwise(edges)]
 
 
 def _svg(figure: Any, axes: Any) -> str:

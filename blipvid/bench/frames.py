@@ -34,7 +34,8 @@ def show_frames(clip: Clip, settings: FrameSettings, sheet: Path | None, console
     ((_, frames),) = load_clips([clip], settings, workers=1)  # a worker, for a hostile file may take its process down
     if isinstance(frames, DecodeError):
         raise frames
-    table = Table("frame", "time (s)", title=f"{clip.path.name}, read by {frames.backend}", title_justify="left")
+    console.print(f"{clip.path.name}, read by {frames.backend}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("frame", "time (s)")
     for index, time_s in zip(frames.indices, frames.times_s, strict=True):
         table.add_row(str(index), f"{time_s:.3f}")
     console.print(table)

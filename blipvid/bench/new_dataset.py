@@ -1,9 +1,10 @@
 """Writes the benchmark file of an own dataset: filled in as far as the annotation file tells, commented throughout."""
 
 import json
+import re
 from pathlib import Path
 
-from blipvid.core.errors import DataError
+from blipvid.core.errors import ConfigError, DataError
 
 GUESSES = {
     "clip": ("clip", "video_id", "clip_name", "video", "clip_id", "id", "$key", "file", "image"),
@@ -38,13 +39,16 @@ def benchmark_text(name: str, annotations: Path | None, media: str | None, data_
 
     Args:
         name: Name of the benchmark.
-        annotations: Annotation file below the data root or the current folder, read for its columns where it exists.
+        annotations: Annotation file below the data root or the current folder, read for its columns.
         media: Pattern of the media files.
         data_root: Folder below which they lie.
 
     Raises:
-        DataError: The annotation file exists and cannot be read.
+        ConfigError: The name cannot be a file's name.
+        DataError: The annotation file is absent or cannot be read.
     """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise ConfigError(f"'{name}' cannot name a benchmark; use letters, digits, '-', '_' and '.'.")
     columns = _columns(annotations, data_root) if annotations else []
     guessed = {field: next((g for g in guesses if g in columns), field) for field, guesses in GUESSES.items()}
     return TEMPLATE.format(

@@ -64,7 +64,7 @@ def worst_queries(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, An
     """Returns the queries of each direction whose right item ranks last, and what was ranked before it."""
     found = []
     for direction, words in DIRECTIONS.items():
-        own = [row for row in predictions if row.get("direction") == direction]
+        own = [row for row in predictions if row.get("direction") == direction and row["rank"] != 1]
         own.sort(key=lambda row: -math.inf if row["rank"] is None else -row["rank"])
         for row in own[:WORST]:
             target = row["target"] if isinstance(row["target"], str) else ", ".join(row["target"][:3])

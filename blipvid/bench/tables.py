@@ -108,7 +108,9 @@ def notes(run: Run) -> list[str]:
 
 
 def _sentence(note: str) -> str:
-    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
+    first = note.partition(" ")[0]
+    begin = note[:1].upper() if first.isalpha() else note[:1]  # a key such as rerank_top_k stays as it is
+    return f"{begin}{note[1:].rstrip('.')}."
 
 
 def render(runs: Sequence[Run], form: Format) -> str:
@@ -168,13 +170,9 @@ def markdown_page(run: Run) -> str:
 
 def show(run: Run, console: "Console") -> None:
     """Prints the table of one run, the rows of other methods and the notes."""
-    from rich.table import Table
-
-    headers, cells = metric_cells(run)
-    _print_table(Table(title=title(run), title_justify="left", title_style="bold"), headers, cells, console)
+    _print_table(title(run), *metric_cells(run), console)
     if run.compare:
-        headers, cells = compare_cells(run)
-        _print_table(Table(title="Other methods", title_justify="left"), headers, cells, console)
+        _print_table("Other methods", *compare_cells(run), console)
     _print_notes(run, console)
 
 
@@ -186,10 +184,7 @@ def show_notes(run: Run, console: "Console") -> None:
 
 def show_together(runs: Sequence[Run], console: "Console") -> None:
     """Prints one row a run."""
-    from rich.table import Table
-
-    headers, cells = run_cells(runs)
-    _print_table(Table(title="All runs", title_justify="left", title_style="bold"), headers, cells, console)
+    _print_table("All runs", *run_cells(runs), console)
 
 
 def compare_cells(run: Run) -> tuple[list[str], list[list[str]]]:
@@ -204,6 +199,7 @@ def compare_cells(run: Run) -> tuple[list[str], list[list[str]]]:
 
 
 def metric_cells(run: Run) -> tuple[list[str], list[list[str]]]:
+    """Returns headers and lines of the table of one run, a line a metric; columns without any figure are left out."""
     cells = []
     for row in rows_of(run):
         low_high = [figure(row.metric, bound) for bound in row.interval] if row.interval else []
@@ -222,6 +218,7 @@ def metric_cells(run: Run) -> tuple[list[str], list[list[str]]]:
 
 
 def run_cells(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Returns headers and lines of the table of several runs, a line a run."""
     names = list(dict.fromkeys(row.metric for run in runs for row in rows_of(run)))
     headers = ["benchmark", "model", "clips", *(_short_label(name) for name in names)]
     cells = [
@@ -246,12 +243,17 @@ def _print_notes(run: Run, console: "Console") -> None:
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_table(table: Any, headers: list[str], cells: list[list[str]], console: "Console") -> None:
+def _print_table(heading: str, headers: list[str], cells: list[list[str]], console: "Console") -> None:
+    from rich.table import Table
+
+    table = Table()
     for header in headers:
         numeric = header in COLUMNS[1:] or any(measure in header for measure in MEASURES.values())
         table.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for line in cells:
         table.add_row(*line)
+    # The heading stands by itself, for a title would be broken to the width of the table.
+    console.print(heading, style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
 
 

@@ -12,9 +12,10 @@ COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
 MOTIONS = ("stays", "moves left", "moves right", "moves up", "moves down", "appears", "leaves")
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FUNCTION_WORDS = (
-    "a and on background what which colour shape size how many thing things is are there where does do "
-    "the or picture clip video of with to it no yes none then still happens , ?"
-).split()
+    *("a", "and", "on", "background", "the", "or", "of", "with", "to", "in", "no", "yes", "none", "then", "still"),
+    *("what", "which", "where", "how", "many", "is", "are", "does", "do", "there", "it", "happens"),
+    *("colour", "shape", "size", "thing", "things", "picture", "clip", "video", ",", "?"),
+)
 """Those of captions and questions, and some for questions of one's own."""
 
 

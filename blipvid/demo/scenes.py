@@ -6,7 +6,7 @@ alike. Two kinds of thing that are a held-out pair never meet in a training scen
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from hashlib import blake2b
 from itertools import combinations
 from typing import TypeVar
@@ -84,7 +84,7 @@ class Scene:
                 yield group.kind, x, y
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_held_out_pair(one: Kind, other: Kind) -> bool:
     """Says whether two kinds are one of the pairs, one in eight, that never meet in a training scene."""
     first, second = sorted((one, other))

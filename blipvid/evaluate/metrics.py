@@ -85,7 +85,7 @@ def best_of_groups(scores: Floats, item_group: Ints) -> tuple[Floats, Ints]:
     """
     order = np.argsort(item_group, kind="stable")
     groups, begin = np.unique(item_group[order], return_index=True)
-    return np.maximum.reduceat(scores[:, order], begin, axis=1), groups
+    return np.maximum.reduceat(np.take(scores, order, axis=1), begin, axis=1), groups
 
 
 def settle(rank: npt.NDArray[np.float64], last: float) -> npt.NDArray[np.float64]:

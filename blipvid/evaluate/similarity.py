@@ -54,11 +54,11 @@ class Similarity:
 
     def of_clips(self, part: slice) -> npt.NDArray[np.float32]:
         """Returns the rows of some clips against all Q texts."""
-        return self.cosine[part][:, self.text_row]
+        return np.take(self.cosine[part], self.text_row, axis=1)
 
     def of_texts(self, part: slice) -> npt.NDArray[np.float32]:
         """Returns the rows of some of the Q texts against all clips."""
-        return self.cosine[:, self.text_row[part]].T
+        return np.take(self.cosine, self.text_row[part], axis=1).T
 
     def of_distinct_texts(self, part: slice) -> npt.NDArray[np.float32]:
         """Returns the rows of some of the U distinct texts against all clips."""

@@ -52,7 +52,7 @@ def intervals(
         times = np.bincount(shifted.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.int32)
         sums = times @ of_cluster
         # the median of queries repeated `times` over is read off the running count of the sorted ranks
-        running = np.cumsum(times[:, cluster[order]], axis=1, dtype=np.int32)
+        running = np.cumsum(np.take(times, cluster[order], axis=1), axis=1, dtype=np.int32)
         total = running[:, -1:]
         low = ascending[np.argmax(running > (total - 1) // 2, axis=1)]
         high = ascending[np.argmax(running > total // 2, axis=1)]

@@ -1,8 +1,8 @@
 """The reader on decord, what the official evaluation uses; and when its frames cannot be trusted.
 
 Drawn trials with decord 0.6.0 (every frame carries its number; several key frames; frames asked for out of the whole
-length) gave this picture. Right: MP4, MOV, 3GP, F4V, Matroska, WebM (VP8, VP9), FLV, NUT and MXF, constant and variable
-rate, as long as every key frame is a clean start. Silently wrong frames:
+length) gave this picture. Right: MP4, MOV, 3GP, F4V, Matroska, WebM (VP8, VP9) and FLV, at constant and variable rate,
+as long as every key frame is a clean start. Silently wrong frames:
 
 - H.264 and MPEG-2 in AVI (the container of MSVD), H.264 and WMV in ASF/WMV, MPEG-1/2 in program streams (.mpg, .vob),
   H.264 and MPEG-2 in MPEG-TS. MPEG-4, MJPEG, VP8 and other codings without reordering are right in AVI.
@@ -10,6 +10,8 @@ rate, as long as every key frame is a clean start. Silently wrong frames:
   (MPEG-2 and MPEG-4 with B-frames, x265 by default, H.264 where asked for).
 - H.264 with intra refresh, where key frames do not restart the decoder.
 - MP4 whose edit list hides frames that are decoded, and files that begin between two key frames.
+
+- MXF whose index was cut off with the end of the file.
 
 Refused with an error: raw streams, Ogg, GIF, AV1, WebM and Matroska without duration, widths such as 1 and 48.
 """
@@ -24,7 +26,7 @@ import numpy.typing as npt
 from blipvid.core.errors import ConfigError, DecodeError
 from blipvid.media.frame_index import FrameIndex
 
-_SEEKS_RIGHT = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "nut", "mxf"}
+_SEEKS_RIGHT = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv"}
 _SEEKS_WRONG = {"mpegts", "mpeg", "asf"}
 _RIGHT_IN_AVI = {"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "mjpeg", "ffv1", "huffyuv", "wmv1", "wmv2", "vp8"}
 

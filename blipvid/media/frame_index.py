@@ -21,7 +21,7 @@ from blipvid.media.bitstreams import nal_length_size, restarts_decoder, shows_pi
 from blipvid.media.wholeness import missing_bytes
 
 _RATE_UNKNOWN = 25.0  # frames a second for raw streams that state none; FFmpeg assumes the same
-_LATE_S = 1.0  # a stream may end this much before the length that its header rounds or lends from the sound
+_LATE_FRAMES = 2.5  # rounding, and a last frame without a length, explain less than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class FrameIndex:
         coding: FFmpeg's name of the coding, for instance `h264`.
         stream: Number of the stream in the file.
         fps: Mean frames a second.
-        n_packets: Packets of the stream that hold a shown frame.
+        n_packets: Whole packets of the stream; a last one that was cut off does not count.
+        first_key: Number of the first key packet, from which decoding of the file begins.
         ordered: The packets alone tell which frame is which: each has its own time and the first is a key frame that
             precedes all others. Otherwise frames can only be told by decoding, and the arrays below are empty.
         pts: (n,) int64 ascending presentation times in units of the stream.
@@ -51,6 +52,7 @@ class FrameIndex:
     stream: int
     fps: float
     n_packets: int
+    first_key: int
     ordered: bool
     pts: npt.NDArray[np.int64]
     key_packet: npt.NDArray[np.int64]
@@ -66,6 +68,21 @@ class _Packet:
     is_key: bool
     is_shown: bool
     restarts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What one pass over the file found, and what its header declares (0 and None where it is silent)."""
+
+    container: str
+    coding: str
+    stream: int
+    fps: float
+    time_base: Fraction
+    packets: list[_Packet]
+    end_s: float
+    declared_frames: int
+    declared_end_s: float | None
 
 
 def open_container(path: Path) -> av.container.InputContainer:
@@ -102,8 +119,12 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     Source: FFmpeg libavformat, `av_find_best_stream`.
     """
     stream = container.streams.best("video")
-    if not isinstance(stream, av.VideoStream) or stream.disposition & av.stream.Disposition.attached_pic:
+    if stream is None or stream.type != "video" or stream.disposition & av.stream.Disposition.attached_pic:
         raise DecodeError(f"{path}: holds no video stream; check that it is the video and not its sound.")
+    if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
+        raise DecodeError(
+            f"{path}: its video is coded in a way that FFmpeg cannot decode; convert it, for instance to H.264."
+        )
     return stream
 
 
@@ -121,57 +142,87 @@ def index_frames(path: Path) -> FrameIndex:
     """
     container = open_container(path)
     try:
-        stream = video_stream(container, path)
-        coding = stream.codec_context.codec.canonical_name
-        time_base = stream.time_base or Fraction(1, 1000)
-        rate = stream.average_rate or stream.guessed_rate
-        declared_frames = stream.frames
-        declared_end_s = ((container.start_time or 0) + (container.duration or 0)) / av.time_base
-        length_size = nal_length_size(coding, stream.codec_context.extradata)
-        packets: list[_Packet] = []
-        end_s = 0.0
-        for packet in container.demux():
-            if not packet.size:
-                continue  # the end of a stream
-            if packet.pts is not None and packet.time_base is not None:
-                end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream_index == stream.index:
-                content = bytes(packet) if packet.is_keyframe or coding == "vp8" else b""
-                shown = not packet.is_discard and (coding != "vp8" or shows_picture(content))
-                restarts = packet.is_keyframe and restarts_decoder(coding, content, length_size)
-                packets.append(_Packet(len(packets), packet.pts, packet.is_keyframe, shown, restarts))
-        name, number = container.format.name, stream.index
+        scan = _scan(container, video_stream(container, path))
     except av.FFmpegError as error:
         raise DecodeError(
             f"{path}: breaks off while it is read ({why(error)}); replace the file or leave the clip out."
         ) from error
     finally:
         container.close()
-    shown_packets = [p for p in packets if p.is_shown]
-    if not shown_packets:
+    packets = scan.packets
+    shown = [p for p in packets if p.is_shown]
+    if not shown:
         raise DecodeError(f"{path}: its video stream is empty; replace the file or leave the clip out.")
-    late = declared_end_s - end_s > max(_LATE_S, 1.5 / rate if rate else 0.0)
-    _refuse_cut_file(path, name, declared_frames, len(packets), late)
-    fps = float(rate) if rate else _RATE_UNKNOWN
-    ordered = _in_order(packets, shown_packets)
-    places = _places(shown_packets, packets, float(time_base)) if ordered else _no_places()
-    clean = ordered and len(shown_packets) == len(packets) and _clean_keys(packets)
-    return FrameIndex(path, name, coding, number, fps, len(shown_packets), ordered, *places, clean)
+    _refuse_cut_file(path, scan)
+    first_key = next((p.number for p in packets if p.is_key), 0)
+    ordered = _in_order(packets, shown)
+    return FrameIndex(
+        path,
+        scan.container,
+        scan.coding,
+        scan.stream,
+        scan.fps,
+        len(packets),
+        first_key,
+        ordered,
+        *_places(shown if ordered else [], packets, float(scan.time_base)),
+        clean_keys=ordered and len(shown) == len(packets) and _clean_keys(packets),
+    )
 
 
-def _refuse_cut_file(path: Path, container: str, declared_frames: int, n_packets: int, ends_early: bool) -> None:
+def _scan(container: av.container.InputContainer, stream: av.VideoStream) -> _Scan:
+    coding = stream.codec_context.codec.canonical_name
+    length_size = nal_length_size(coding, stream.codec_context.extradata)
+    packets: list[_Packet] = []
+    end_s, last_is_whole = 0.0, True
+    for packet in container.demux():  # all streams, since a declared length is that of the longest
+        if not packet.size:
+            continue  # the end of a stream
+        if packet.pts is not None and packet.time_base is not None:
+            end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index == stream.index:
+            content = bytes(packet) if packet.is_keyframe or coding == "vp8" else b""
+            shown = not packet.is_discard and (coding != "vp8" or shows_picture(content))
+            restarts = packet.is_keyframe and restarts_decoder(coding, content, length_size)
+            packets.append(_Packet(len(packets), packet.pts, packet.is_keyframe, shown, restarts))
+            last_is_whole = not packet.is_corrupt
+    rate = stream.average_rate or stream.guessed_rate
+    begin_s, length = (container.start_time or 0) / av.time_base, container.duration
+    return _Scan(
+        container=container.format.name,
+        coding=coding,
+        stream=stream.index,
+        fps=float(rate) if rate else _RATE_UNKNOWN,
+        time_base=stream.time_base or Fraction(1, 1000),
+        packets=packets if last_is_whole else packets[:-1],
+        end_s=end_s,
+        declared_frames=stream.frames,
+        declared_end_s=None if length is None else begin_s + length / av.time_base,
+    )
+
+
+def _refuse_cut_file(path: Path, scan: _Scan) -> None:
     """Raises where a file that was cut off would be sampled as if its rest were the whole clip.
 
-    Bytes are missing, and so are frames: more than one of the number in the header, or, where the header has no number,
-    as many seconds that the declared length is not reached. FLV declares its length in seconds only.
+    Bytes are missing, and frames with them: more than one of the number in the header; without a number, the declared
+    length is not reached. A fragmented MP4 and a GIF declare neither (what FFmpeg says of them it has counted).
     """
     missing = missing_bytes(path)
-    if not missing and container != "flv":
+    if not missing:
         return
-    if declared_frames - n_packets > 1 if declared_frames else ends_early:
-        what = f"{n_packets} of {declared_frames} frames are there" if declared_frames else "it ends before its length"
-        lacks = f", {missing} bytes are missing at the end" if missing else ""
-        raise DecodeError(f"{path}: was cut off ({what}{lacks}); fetch the file again or leave the clip out.")
+    found, declared = len(scan.packets), scan.declared_frames
+    counts_itself = scan.container == "gif" or (scan.container.startswith("mov") and not declared)
+    if counts_itself or scan.declared_end_s is None:
+        lost, what = True, f"{found} frames are there"
+    elif declared:
+        lost, what = declared - found > 1, f"{found} of {declared} frames are there"
+    else:
+        lost, what = scan.declared_end_s - scan.end_s > _LATE_FRAMES / scan.fps, "it ends before its declared length"
+    if lost:
+        raise DecodeError(
+            f"{path}: was cut off ({what}, at least {missing} bytes are missing); fetch the file again or leave the "
+            "clip out."
+        )
 
 
 def _in_order(packets: Sequence[_Packet], shown: Sequence[_Packet]) -> bool:
@@ -189,7 +240,7 @@ def _in_order(packets: Sequence[_Packet], shown: Sequence[_Packet]) -> bool:
 def _places(
     shown: Sequence[_Packet], packets: Sequence[_Packet], seconds_a_unit: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Returns pts, key_packet, key_pts, times_s of an ordered stream.
+    """Returns pts, key_packet, key_pts, times_s of the shown frames.
 
     A frame is decoded from the last key frame that precedes it both in the file and on the screen: pictures that lead
     an open group of pictures follow their key frame in the file but need the group before.
@@ -198,14 +249,10 @@ def _places(
     numbers, times = [k.number for k in keys], [k.pts or 0 for k in keys]
     by_time = sorted(shown, key=lambda p: p.pts or 0)
     pts = np.array([p.pts for p in by_time], dtype=np.int64)
-    begin = [min(bisect_right(numbers, p.number), bisect_right(times, p.pts or 0)) - 1 for p in by_time]
-    seconds = (pts - pts[0]).astype(np.float64) * seconds_a_unit
-    return pts, np.array(numbers, dtype=np.int64)[begin], np.array(times, dtype=np.int64)[begin], seconds
-
-
-def _no_places() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    none = np.empty(0, dtype=np.int64)
-    return none, none, none, np.empty(0)
+    begin = [keys[min(bisect_right(numbers, p.number), bisect_right(times, p.pts or 0)) - 1] for p in by_time]
+    key_packet = np.array([k.number for k in begin], dtype=np.int64)
+    key_pts = np.array([k.pts for k in begin], dtype=np.int64)
+    return pts, key_packet, key_pts, (pts - pts[:1]) * seconds_a_unit
 
 
 def _clean_keys(packets: Sequence[_Packet]) -> bool:

@@ -6,6 +6,7 @@ index expects next; where it is not, everything is decoded in sequence from the 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -95,7 +96,7 @@ class PyavReader:
         container = open_container(self.path)
         try:
             stream, decoder = _stream_and_decoder(container, index.stream)
-            for number, packet in enumerate(p for p in container.demux(stream) if p.size):
+            for number, packet in enumerate(_packets(container, stream, index)):
                 if begin is None and number == index.key_packet[pending[-1]]:
                     begin = int(index.key_pts[pending[-1]])
                     expected = int(np.searchsorted(index.pts, begin))
@@ -148,7 +149,7 @@ class PyavReader:
         container = open_container(self.path)
         try:
             stream, decoder = _stream_and_decoder(container, self._index.stream)
-            for number, frame in enumerate(_frames(container, stream, decoder)):
+            for number, frame in enumerate(_frames(container, stream, decoder, self._index)):
                 if not take(number, frame):
                     break
         except av.FFmpegError as error:
@@ -171,13 +172,17 @@ def _stream_and_decoder(
     return stream, decoder
 
 
+def _packets(
+    container: av.container.InputContainer, stream: av.VideoStream, index: FrameIndex
+) -> "Iterator[av.Packet[av.VideoStream]]":
+    """Yields the whole packets of a stream, numbered as in the index."""
+    return islice((p for p in container.demux(stream) if p.size), index.n_packets)
+
+
 def _frames(
-    container: av.container.InputContainer, stream: av.VideoStream, decoder: av.VideoCodecContext
+    container: av.container.InputContainer, stream: av.VideoStream, decoder: av.VideoCodecContext, index: FrameIndex
 ) -> Iterator[av.VideoFrame]:
     """Decodes from the first key frame on; what a cut has left before it lacks its references."""
-    started = False
-    for packet in container.demux(stream):
-        started = started or packet.is_keyframe
-        if started and packet.size:
-            yield from decoder.decode(packet)
+    for packet in islice(_packets(container, stream, index), index.first_key, None):
+        yield from decoder.decode(packet)
     yield from decoder.decode(None)

@@ -96,9 +96,9 @@ def _open_auto(path: Path, size: int | None) -> VideoReader:
         reader = DecordReader(index, size)
     except DecodeError:
         return pyav("decord refuses the file")
-    if reader.n_frames != index.n_packets:
+    if reader.n_frames != len(index.pts):
         reader.close()
-        return pyav(f"decord counts {reader.n_frames} frames where there are {index.n_packets}")
+        return pyav(f"decord counts {reader.n_frames} frames where there are {len(index.pts)}")
     return _DecordElsePyav(reader, pyav)
 
 

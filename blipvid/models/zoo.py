@@ -134,6 +134,22 @@ def load_model(
     arithmetic = Precision(precision)
     with torch.device("meta"):  # every parameter comes from the file
         model = build(spec, image_size)
+    source, sha256 = fetch_weights(spec)
+    report = load_into(model, read_state(source), str(source))
+    model.precision = arithmetic
+    model.eval().requires_grad_(requires_grad=False).to(device)
+    return LoadedModel(spec, model, report, sha256, source, image_size or spec.image_size)
+
+
+def fetch_weights(spec: ModelSpec) -> tuple[Path, str]:
+    """Finds the weights of a model, downloading them once where needed, and checks them.
+
+    Returns:
+        Path and sha256 of the file.
+
+    Raises:
+        CheckpointError: They cannot be fetched, or are not the ones that the model file names.
+    """
     source = fetch(spec.checkpoint, spec.mirror)
     sha256 = file_sha256(source)
     if spec.sha256 and sha256 != spec.sha256 and not _is_mirror(spec, source):
@@ -141,10 +157,7 @@ def load_model(
             f"{source}: sha256 is {sha256}, but model '{spec.name}' names {spec.sha256}; "
             "the file is damaged or another one, delete it and fetch it again."
         )
-    report = load_into(model, read_state(source), str(source))
-    model.precision = arithmetic
-    model.eval().requires_grad_(requires_grad=False).to(device)
-    return LoadedModel(spec, model, report, sha256, source, image_size or spec.image_size)
+    return source, sha256
 
 
 def _is_mirror(spec: ModelSpec, source: Path) -> bool:

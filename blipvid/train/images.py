@@ -59,9 +59,7 @@ class DrawnBatches(Dataset[PictureBatch]):
         return PictureBatch(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), captions, ids)
 
 
-def batches(
-    settings: Pictures, size_px: int, seed: int, steps: range, rank: int = 0
-) -> Iterator[PictureBatch]:
+def batches(settings: Pictures, size_px: int, seed: int, steps: range, rank: int = 0) -> Iterator[PictureBatch]:
     """Draws the batches of some steps, ahead of time where the recipe has workers.
 
     Args:
@@ -80,7 +78,9 @@ def batches(
     data = DrawnBatches(SOURCES.get(settings.source), settings, size_px, seed, rank)
     _try_options(data)
     ahead: dict[str, Any] = {"prefetch_factor": 4} if settings.workers else {}
-    yield from DataLoader(data, batch_size=None, sampler=steps, num_workers=settings.workers, **ahead)
+    # A generator of its own: the loader must not draw from torch's, whose state a resumed run takes up again.
+    own = torch.Generator()
+    yield from DataLoader(data, batch_size=None, sampler=steps, num_workers=settings.workers, generator=own, **ahead)
 
 
 def _try_options(data: DrawnBatches) -> None:

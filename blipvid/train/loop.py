@@ -78,7 +78,9 @@ def train(
         ConfigError: The folder holds a run of another recipe, or the pictures cannot be had.
         TrainingError: A loss is not a number; the last checkpoint stays as it was.
     """
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no" if recipe.precision == "fp32" else recipe.precision)
+    accelerator = Accelerator(
+        cpu=device == "cpu", mixed_precision="no" if recipe.precision == "fp32" else recipe.precision
+    )
     _claim(folder, recipe)
     set_seed(recipe.seed, device_specific=True)
     plain_optimiser = build_optimiser(objective, recipe.optimiser)
@@ -181,5 +183,5 @@ def _demand_finite(
     kept = f"the checkpoint of step {saved[-1][0]} in {folder} is whole" if saved else "there is no checkpoint yet"
     raise TrainingError(
         f"step {number + 1}: the loss is not a finite number ({found}); {kept}. "
-        "Lower 'optimiser.lr', lengthen 'schedule.warmup_steps' or set 'optimiser.clip_norm', and train into another --out."
+        "Lower 'optimiser.lr', lengthen 'schedule.warmup_steps' or set 'optimiser.clip_norm'; train into another --out."
     )

@@ -10,9 +10,7 @@ from blipvid.train.loop import Step, train
 from blipvid.train.recipe import Recipe
 
 
-def run(
-    recipe: Recipe, folder: Path, device: str = "auto", report: Callable[[Step], None] = lambda step: None
-) -> Path:
+def run(recipe: Recipe, folder: Path, device: str = "auto", report: Callable[[Step], None] = lambda step: None) -> Path:
     """Trains what a recipe describes.
 
     Args:

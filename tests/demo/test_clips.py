@@ -61,8 +61,11 @@ def moved(clip: DrawnClip, time: float) -> list[list[tuple[float, float]]]:
     step = {"moves left": (-way, 0.0), "moves right": (way, 0.0), "moves up": (0.0, -way), "moves down": (0.0, way)}
     parts = iter(clip.parts)
     return [
-        [(x + step.get(part.motion, (0, 0))[0], y + step.get(part.motion, (0, 0))[1]) for x, y in group.centres
-         for part in [next(parts)]]
+        [
+            (x + step.get(part.motion, (0, 0))[0], y + step.get(part.motion, (0, 0))[1])
+            for x, y in group.centres
+            for part in [next(parts)]
+        ]
         for group in clip.scene.groups
     ]
 

@@ -106,7 +106,9 @@ def test_questions_have_one_right_answer() -> None:
                 assert [kind.colour for kind in things if (kind.size, kind.shape) == (size, shape)] == [question.answer]
             if question.asks == "shape":
                 size, colour = re.match(r"what shape is the (\w+) (\w+) thing", question.question).groups()  # type: ignore[union-attr]
-                assert [kind.shape for kind in things if (kind.size, kind.colour) == (size, colour)] == [question.answer]
+                assert [kind.shape for kind in things if (kind.size, kind.colour) == (size, colour)] == [
+                    question.answer
+                ]
 
 
 def test_the_shipped_vocabulary_is_the_grammars() -> None:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 
 from blipvid.demo.grammar import caption
@@ -14,11 +16,11 @@ def test_twins_stand_side_by_side() -> None:
     scenes = training_scenes(np.random.default_rng(1), 400, twin_share=1.0)
     beside = [
         len(set(caption(a).split()) ^ set(caption(b).split())) <= 4 and a.background == b.background
-        for a, b in zip(scenes, scenes[1:], strict=False)
+        for a, b in pairwise(scenes)
     ]
     assert 0.4 < np.mean(beside) < 0.6  # nearly every second scene is the twin of the one before
     alone = training_scenes(np.random.default_rng(1), 400, twin_share=0.0)
-    assert np.mean([a.background == b.background for a, b in zip(alone, alone[1:], strict=False)]) < 0.2
+    assert np.mean([a.background == b.background for a, b in pairwise(alone)]) < 0.2
 
 
 def test_a_batch_is_a_pure_function_of_its_seed() -> None:

@@ -6,6 +6,7 @@ from blipvid.evaluate import statistics
 from blipvid.evaluate.statistics import intervals, mcnemar
 
 RANK = np.random.default_rng(3).geometric(0.2, 301).astype(float)
+FINE = 1 + np.random.default_rng(4).exponential(30, 60)  # all differ, so the mean of the two middle ones shows
 
 
 def _scipys(sample: np.ndarray, statistic: object) -> tuple[float, float]:
@@ -20,13 +21,14 @@ def _scipys(sample: np.ndarray, statistic: object) -> tuple[float, float]:
     return pytest.approx((found.low, found.high), abs=1e-9)
 
 
-def test_one_query_a_cluster_is_scipys_own_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "BATCH_CELLS", 100 * len(RANK))  # the same batches draw the same samples
-    found = intervals(RANK, 1000, np.arange(len(RANK)), resamples=500, seed=11)
+@pytest.mark.parametrize("rank", [RANK, FINE, FINE[1:]], ids=["whole", "even", "odd"])
+def test_one_query_a_cluster_is_scipys_own_bootstrap(monkeypatch: pytest.MonkeyPatch, rank: np.ndarray) -> None:
+    monkeypatch.setattr(statistics, "BATCH_CELLS", 100 * len(rank))  # the same batches draw the same samples
+    found = intervals(rank, 1000, np.arange(len(rank)), resamples=500, seed=11)
     for k in (1, 5, 10):
-        assert found[f"r{k}"] == _scipys(100.0 * np.less_equal(RANK, k), np.mean)
-    assert found["mnr"] == _scipys(RANK, np.mean)
-    assert found["mdr"] == _scipys(RANK, np.median)
+        assert found[f"r{k}"] == _scipys(100.0 * np.less_equal(rank, k), np.mean)
+    assert found["mnr"] == _scipys(rank, np.mean)
+    assert found["mdr"] == _scipys(rank, np.median)
 
 
 def test_misses_count_in_every_figure() -> None:

@@ -1,0 +1,101 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from blipvid.core.errors import ConfigError, TrainingError
+from blipvid.core.registry import Registry
+from blipvid.demo.pictures import draw_batch
+from blipvid.models.zoo import load_model
+from blipvid.train import images
+from blipvid.train.images import PictureBatch
+from blipvid.train.loop import METRICS, Step, read_metrics, train
+from blipvid.train.run import run
+from tests.train.tiny import tiny_recipe
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def killer(at: int):  # type: ignore[no-untyped-def]
+    def report(step: Step) -> None:
+        if step.number == at:
+            raise KilledError
+
+    return report
+
+
+def losses_of(folder: Path) -> list[tuple[float, float, float]]:
+    return [(line["step"], line["itc"], line["itm"]) for line in read_metrics(folder / METRICS)]
+
+
+def test_a_few_steps_lower_the_loss_and_the_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def same(rng: np.random.Generator, count: int, size_px: int) -> tuple[np.ndarray, list[str]]:
+        return draw_batch(np.random.default_rng(0), count, size_px)  # eight pairs can be learnt by heart in no time
+
+    monkeypatch.setattr(images, "SOURCES", Registry("none", "source", {"same": same}))
+    pictures = {"source": "same", "batch_size": 8, "workers": 0}
+    objective = {"kind": "retrieval", "text_dropout": False}
+    recipe = tiny_recipe(tmp_path, steps=60, checkpoint_steps=60, pictures=pictures, objective=objective)
+    model_file = run(recipe, tmp_path / "out", "cpu")
+    lines = list(read_metrics(tmp_path / "out" / METRICS))
+    assert len(lines) == 60
+    assert sum(line["itc"] for line in lines[-5:]) < 0.5 * sum(line["itc"] for line in lines[:5])
+    texts = load_model(str(model_file)).model.encode_texts(["a big red ring"], 40)
+    assert texts.embeds.shape == (1, 16)
+
+
+@pytest.mark.parametrize("at", [2, 4, 5])
+def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path, at: int) -> None:
+    recipe = tiny_recipe(tmp_path)  # with dropout: all chance must go on as well
+    whole = run(recipe, tmp_path / "whole", "cpu")
+    with pytest.raises(KilledError):
+        run(recipe, tmp_path / "killed", "cpu", killer(at))
+    steps: list[int] = []
+    resumed = run(recipe, tmp_path / "killed", "cpu", lambda step: steps.append(step.number))
+    assert steps[0] == (1 if at < 3 else 4)
+    assert losses_of(tmp_path / "killed") == losses_of(tmp_path / "whole")
+    first, second = (load_model(str(path)).model.state_dict() for path in (whole, resumed))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_half_a_checkpoint_is_never_taken_for_a_whole_one(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path)
+    with pytest.raises(KilledError):
+        run(recipe, tmp_path / "out", "cpu", killer(5))
+    unfinished = tmp_path / "out" / ".state-unfinished"
+    unfinished.mkdir()
+    (unfinished / "model.safetensors").write_bytes(b"half")
+    steps: list[int] = []
+    run(recipe, tmp_path / "out", "cpu", lambda step: steps.append(step.number))
+    assert steps == [4, 5, 6]
+    assert [path.name for path in (tmp_path / "out").glob("*state-*")] == ["state-00000006"]
+
+
+def test_another_recipe_does_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
+    run(tiny_recipe(tmp_path, steps=1), tmp_path / "out", "cpu")
+    with pytest.raises(ConfigError, match="another recipe"):
+        run(tiny_recipe(tmp_path, steps=2), tmp_path / "out", "cpu")
+
+
+class TurnsToNan(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, batch: PictureBatch, progress: float) -> dict[str, torch.Tensor]:
+        return {"itc": self.weight * (math.nan if progress > 0.7 else 1.0)}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path)
+    with pytest.raises(TrainingError, match=r"step 6: .*itc nan.*step 3 .*is whole"):
+        train(TurnsToNan(), recipe, 32, tmp_path / "out", "cpu")
+    lines = [json.loads(line) for line in (tmp_path / "out" / METRICS).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert (tmp_path / "out" / "state-00000003").is_dir()

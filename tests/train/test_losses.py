@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+
+from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
+
+
+def test_targets_share_out_over_equal_ids() -> None:
+    found = matching_targets(torch.tensor([4, 7, 4]))
+    assert found.tolist() == [[0.5, 0, 0.5], [0, 1, 0], [0.5, 0, 0.5]]
+
+
+def test_contrastive_loss_agrees_with_brute_force() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sim = torch.randn(5, 5, generator=generator)
+    targets = matching_targets(torch.tensor([0, 1, 0, 2, 3]))
+
+    def one_way(rows: torch.Tensor) -> float:
+        total = 0.0
+        for i in range(5):
+            among = sum(math.exp(rows[i, k]) for k in range(5))
+            total -= sum(targets[i, j].item() * math.log(math.exp(rows[i, j]) / among) for j in range(5))
+        return total / 5
+
+    wanted = (one_way(sim) + one_way(sim.T)) / 2
+    assert contrastive_loss(sim, sim.T, targets, targets).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_matching_loss_agrees_with_brute_force() -> None:
+    logits = torch.tensor([[0.2, 1.3], [-0.4, 0.1], [2.0, -1.0]])
+    right = [1, 0, 0]
+    wanted = (
+        -sum(math.log(math.exp(row[k]) / sum(math.exp(x) for x in row)) for row, k in zip(logits, right, strict=True))
+        / 3
+    )
+    assert matching_loss(logits, 1).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_negatives_are_drawn_as_often_as_their_likeness_says() -> None:
+    torch.manual_seed(0)
+    sim = torch.tensor([[9.0, 2.0, 1.0, 0.0], [0.0, 9.0, 0.0, 3.0], [1.0, 1.0, 9.0, 1.0], [0.5, 0.0, 2.5, 9.0]])
+    ids = torch.tensor([0, 1, 2, 0])
+    drawn = [draw_hard_negatives(sim, ids) for _ in range(4000)]
+    for name, rows in (("texts", sim), ("images", sim.T)):
+        counts = torch.zeros(4, 4)
+        for negatives in drawn:
+            counts[torch.arange(4), getattr(negatives, name)] += 1 / 4000
+        weights = rows.exp()
+        weights[ids[:, None] == ids[None]] = 0
+        torch.testing.assert_close(counts, weights / weights.sum(1, keepdim=True), atol=0.03, rtol=0)
+        assert counts.diagonal().abs().max() == 0
+
+
+def test_a_pair_far_more_alike_than_all_others_still_leaves_negatives() -> None:
+    # In float32 a softmax over everything would leave nothing but zeros once the own pair is taken out.
+    sim = torch.full((3, 3), -500.0).fill_diagonal_(500.0)
+    negatives = draw_hard_negatives(sim, torch.arange(3))
+    assert (negatives.texts != torch.arange(3)).all()
+    assert (negatives.images != torch.arange(3)).all()
+
+
+def test_a_batch_of_one_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="no negatives"):
+        draw_hard_negatives(torch.zeros(2, 2), torch.tensor([3, 3]))
