@@ -107,8 +107,9 @@ def new_dataset(
     path = Path(f"{name}.yaml")
     if path.exists():
         raise ConfigError(f"{path} exists already; choose another name or remove it.")
+    text = benchmark_text(name, annotations, media, data_root)
     with replacing(path) as temporary:
-        temporary.write_text(benchmark_text(name, annotations, media, data_root), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     typer.echo(f"written: {path}")
     from rich.console import Console
 

@@ -22,11 +22,16 @@ PIPE_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, which has no width of its own."""
 
 DEMO_WORDS = (
-    "This is the demo world: drawn clips of coloured shapes and a small model trained on drawn pictures. "
-    "Its figures show that everything works; they say nothing about real video. "
-    "For BLIP on MSR-VTT: python run_bench.py msrvtt-retrieval --data-root DIR "
-    "(python run_bench.py --list shows all; blipvid datasets show msrvtt-retrieval says where to get it)."
+    "This is the demo world: drawn clips of coloured shapes, and a small model trained on drawn pictures. "
+    "Its figures show that everything works; they say nothing about real video."
 )
+AFTER_DEMO_WORDS = (
+    "That was the demo world. BLIP on MSR-VTT: python run_bench.py msrvtt-retrieval --data-root DIR; "
+    "where to get the clips: blipvid datasets show msrvtt-retrieval; all benchmarks and models: --list."
+)
+
+STOPPED = 130
+"""Exit code of a program that the keyboard stopped, as shells give it."""
 
 app = typer.Typer(
     help="How well does an image-trained BLIP do on video, with no video training?",
@@ -102,27 +107,35 @@ def bench(
         catalogue.list_datasets()
         catalogue.list_models()
         return
-    from blipvid.bench.environment import choose_device, choose_workers
-    from blipvid.bench.runner import Request, plan
-    from blipvid.core.types import Runtime
+    done: list[Run] = []
+    try:
+        from blipvid.bench.environment import choose_device, choose_workers
+        from blipvid.bench.runner import Request, plan
+        from blipvid.core.types import Runtime
 
-    request = Request(
-        benchmarks=benchmarks or (),
-        models=models or (),
-        data_root=data_root,
-        out=out,
-        limit=limit,
-        annotations=annotations,
-        media=media,
-        overrides=overrides or (),
-        save_scores=save_scores,
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
-    )
-    jobs = plan(request, datetime.now())
-    runtime = Runtime(choose_device(device), precision.value, batch_size, choose_workers(workers))
-    if not request.benchmarks:
-        _err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
-    done, code = _work(jobs, request, runtime, form)
+        request = Request(
+            benchmarks=benchmarks or (),
+            models=models or (),
+            data_root=data_root,
+            out=out,
+            limit=limit,
+            annotations=annotations,
+            media=media,
+            overrides=overrides or (),
+            save_scores=save_scores,
+            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        )
+        jobs = plan(request, datetime.now())
+        runtime = Runtime(choose_device(device), precision.value, batch_size, choose_workers(workers))
+        if not benchmarks:
+            _err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
+        code = _work(jobs, request, runtime, form, done)
+        if not benchmarks:
+            _err().print(AFTER_DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        kept = f"{len(done)} finished runs are kept" if done else "nothing was written"
+        _err().print(f"stopped by the keyboard; {kept}.", style="red", highlight=False)
+        code = STOPPED
     if form is not Format.RICH and done:
         from blipvid.bench.tables import render
 
@@ -130,15 +143,14 @@ def bench(
     raise typer.Exit(code)
 
 
-def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: Format) -> "tuple[list[Run], int]":
-    """Does all jobs; one that fails loses none of the others. Returns the records and the exit code."""
+def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: Format, done: "list[Run]") -> int:
+    """Does all jobs; one that fails loses none of the others. Adds records to `done`, returns the exit code."""
     from blipvid.bench import tables
     from blipvid.bench.progress import progress_on
     from blipvid.bench.runner import run
 
     err = _err()
     shown = _out() if form is Format.RICH else err
-    done: list[Run] = []
     failed: list[tuple[Job, BlipvidError]] = []
     for number, job in enumerate(jobs, start=1):
         if len(jobs) > 1:
@@ -146,10 +158,6 @@ def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: F
         try:
             with progress_on(err) as progress:
                 record = run(job, request, runtime, progress)
-        except KeyboardInterrupt:
-            kept = f" {len(done)} finished runs are kept." if done else " Nothing was written."
-            err.print(f"stopped by the keyboard.{kept}", style="red", highlight=False)
-            return done, 130
         except BlipvidError as error:
             if len(jobs) == 1:
                 raise
@@ -167,7 +175,7 @@ def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: F
     if failed:
         names = ", ".join(job.name for job, _ in failed)
         err.print(f"{len(failed)} of {len(jobs)} runs failed: {names}", style="red", markup=False, soft_wrap=True)
-    return done, max((error.exit_code for _, error in failed), default=0)
+    return max((error.exit_code for _, error in failed), default=0)
 
 
 @app.command()

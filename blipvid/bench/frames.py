@@ -24,13 +24,15 @@ def show_frames(clip: Clip, settings: FrameSettings, sheet: Path | None, console
 
     Raises:
         DecodeError: The file gives no trustworthy frames.
-        ConfigError: No such sampler or reader, or the sheet cannot be written.
+        ConfigError: No such file, sampler or reader, or the sheet cannot be written.
     """
     from rich.table import Table
 
     from blipvid.media.loader import load_clips
     from blipvid.media.sheet import contact_sheet
 
+    if not clip.path.is_file():
+        raise ConfigError(f"{clip.path}: no such file.")
     ((_, frames),) = load_clips([clip], settings, workers=1)  # a worker, for a hostile file may take its process down
     if isinstance(frames, DecodeError):
         raise frames

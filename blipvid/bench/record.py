@@ -4,7 +4,8 @@ Pydantic, because it is read back later; written whole or not at all. Nothing he
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -205,8 +206,11 @@ def write_run(folder: Path, run: Run, result: Result, table: str) -> None:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror}); give another --out.") from error
 
 
-def check_writable(folder: Path) -> None:
-    """Makes the folder of a run, before any long work, so that hours of it are not lost at the end.
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Makes the folder of a run before any long work, so that hours of it are not lost at the end.
+
+    Where the work in the block fails, a folder that is still empty goes again.
 
     Raises:
         ConfigError: It cannot be made or written.
@@ -218,6 +222,11 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror}); give another --out.") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # not empty: the run was written
+            folder.rmdir()
 
 
 def read_run(folder: Path) -> Run:

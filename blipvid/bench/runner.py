@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import blipvid
 from blipvid.bench.protocol import caveats, protocol_sentence, published_beside, why_not_comparable
-from blipvid.bench.record import Coverage, DataRecord, ModelRecord, Run, SkippedClip, check_writable, write_run
+from blipvid.bench.record import Coverage, DataRecord, ModelRecord, Run, SkippedClip, reserved, write_run
 from blipvid.bench.tables import markdown_page
 from blipvid.core.errors import BlipvidError, ConfigError
 from blipvid.core.protocols import Progress
@@ -132,16 +132,16 @@ def run(job: Job, request: Request, runtime: Runtime, progress: Progress) -> Run
 
     started, begin = datetime.now(UTC), time.perf_counter()
     spec = job.benchmark
-    loaded = load_model(job.model, device=runtime.device, precision=runtime.precision, image_size=spec.frames.size)
+    # Data first: a missing file should not show only after a checkpoint of gigabytes was fetched.
     data = load_set(spec, request.data_root, request.limit)
-    check_writable(job.folder)
+    loaded = load_model(job.model, device=runtime.device, precision=runtime.precision, image_size=spec.frames.size)
     prepared = time.perf_counter()
     load = partial(load_clips, settings=spec.frames, workers=runtime.workers)
-    with _memory_error_explained(runtime):
+    with reserved(job.folder), _memory_error_explained(runtime):
         result = evaluate(data.items, loaded.model, load, spec.settings, runtime, progress, request.save_scores)
-    timings = {"prepare": prepared - begin, "evaluate": time.perf_counter() - prepared}
-    record = _record(spec, request, runtime, loaded, data, result, started, timings)
-    write_run(job.folder, record, result, markdown_page(record))
+        timings = {"prepare": prepared - begin, "evaluate": time.perf_counter() - prepared}
+        record = _record(spec, request, runtime, loaded, data, result, started, timings)
+        write_run(job.folder, record, result, markdown_page(record))
     return record
 
 

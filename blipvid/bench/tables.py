@@ -169,10 +169,10 @@ def markdown_page(run: Run) -> str:
 
 
 def show(run: Run, console: "Console") -> None:
-    """Prints the table of one run, the rows of other methods and the notes."""
-    _print_table(title(run), *metric_cells(run), console)
+    """Prints the rows of other methods, which can be many, then the table of the run and the notes."""
     if run.compare:
-        _print_table("Other methods", *compare_cells(run), console)
+        _print_table(f"{run.benchmark['name']}: other methods", *compare_cells(run), console)
+    _print_table(title(run), *metric_cells(run), console)
     _print_notes(run, console)
 
 
@@ -190,11 +190,12 @@ def show_together(runs: Sequence[Run], console: "Console") -> None:
 def compare_cells(run: Run) -> tuple[list[str], list[list[str]]]:
     """Returns the table of other methods, ours and the published row first."""
     names = [n for n in run.metrics if any(n in row.metrics for row in (*run.compare, *run.published))]
-    headers = ["method", *(metric_label(name) for name in names), "ranked by", "seen in"]
+    headers = ["method", *(_short_label(name) for name in names), "ranked by", "seen in"]
     ours = [f"ours: {run.model.name}", *(figure(n, run.metrics[n]) for n in names), "", "this run"]
     cells = [ours]
     for row in (*run.published, *run.compare):
-        cells.append([row.label, *(figure(n, row.metrics.get(n)) for n in names), row.protocol, row.source])
+        seen_in = f"{row.source} ({row.note})" if row.note else row.source
+        cells.append([row.label, *(figure(n, row.metrics.get(n)) for n in names), row.protocol, seen_in])
     return headers, cells
 
 

@@ -1,7 +1,7 @@
 """Clips of the drawn world: held-out scenes whose things move, appear and leave.
 
-What a caption says of a scene stays true all along: no thing moves far enough to turn a relation round. In half of
-the clips the first thing has left before the last one appears, so that no single frame shows all that the caption says.
+What a caption says of a scene stays true all along: no thing moves far enough to turn a relation round. In every third
+clip the first thing has left before the last one appears, so that no single frame shows all that the caption says.
 """
 
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ def held_out_clips() -> list[DrawnClip]:
     said: set[str] = set()
     while len(clips) < N_CLIPS:
         scene = random_scene(rng, held_out=True)
-        parts = _parts(rng, scene, passing=len(clips) % 4 < 2)
+        parts = _parts(rng, scene, passing=len(clips) % 6 < 2)
         twist = "" if len(clips) < N_CLIPS - 2 * N_TWIN_PAIRS else TWISTS[len(clips) // 2 % len(TWISTS)]
         possible = twins(scene, twist) if twist else []
         scenes = [scene, *([pick(rng, possible)] if possible else [])]
@@ -120,8 +120,7 @@ def _parts(rng: np.random.Generator, scene: Scene, passing: bool) -> tuple[Part,
         motion = pick(rng, MOTIONS)
         if passing and number in (0, n_things - 1):
             motion = "leaves" if number == 0 else "appears"
-        early, late = (0.42, 0.58) if passing else (0.6, 0.4)
-        enters = rng.uniform(late, late + 0.1) if motion == "appears" else 0.0
-        leaves = rng.uniform(early - 0.1, early) if motion == "leaves" else 1.0
+        enters = rng.uniform(*((0.5, 0.54) if passing else (0.25, 0.45))) if motion == "appears" else 0.0
+        leaves = rng.uniform(*((0.46, 0.5) if passing else (0.55, 0.75))) if motion == "leaves" else 1.0
         parts.append(Part(motion, float(enters), float(leaves)))
     return tuple(parts)

@@ -98,11 +98,17 @@ def is_held_out(scene: Scene) -> bool:
 
 
 def holds(word: str, first: tuple[Point, ...], second: tuple[Point, ...]) -> bool:
-    """Says whether a relation clearly holds between all things of two groups."""
-    axis = 0 if word in ("left of", "right of") else 1
+    """Says whether a relation clearly holds: for all things of two groups, and more so than any other relation."""
+    along, across = (0, 1) if word in ("left of", "right of") else (1, 0)
     if word in ("right of", "below"):
         first, second = second, first
-    return max(point[axis] for point in first) <= min(point[axis] for point in second) - RELATION_MARGIN
+    apart = [_mean(second, axis) - _mean(first, axis) for axis in (along, across)]
+    clear = max(point[along] for point in first) <= min(point[along] for point in second) - RELATION_MARGIN
+    return clear and apart[0] >= abs(apart[1])
+
+
+def _mean(centres: tuple[Point, ...], axis: int) -> float:
+    return sum(point[axis] for point in centres) / len(centres)
 
 
 def lies(word: str, centres: tuple[Point, ...]) -> bool:
@@ -155,7 +161,7 @@ def twins(scene: Scene, twist: str) -> list[Scene]:
     if twist == "relation":
         found = [_exchanged(scene, saying) for saying in scene.says if isinstance(saying, Relation)]
         return [other for other in found if other != scene]
-    values = {"colour": COLOURS, "size": RADII}[twist]
+    values: Iterable[str] = COLOURS if twist == "colour" else RADII
     changed = [
         replace(scene, groups=(*scene.groups[:i], replace(group, kind=kind), *scene.groups[i + 1 :]))
         for i, group in enumerate(scene.groups)

@@ -12,7 +12,7 @@ from math import cos, hypot, pi, sin
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating]
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),

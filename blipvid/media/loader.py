@@ -43,6 +43,7 @@ def load_clips(
     """
     SAMPLERS.get(settings.sampler)
     READERS.get(settings.backend)
+    workers = min(workers, len(clips))
     return _in_workers(clips, settings, workers) if workers > 0 else _here(clips, settings)
 
 

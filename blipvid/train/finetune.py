@@ -1,10 +1,12 @@
 """Objectives: a model, its losses and the state that only training needs, in one module with one forward a step."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from blipvid.models.med import MedEncoder, VisualMemory
+from blipvid.models.med import MedEncoder, MedLayer, VisualMemory
 from blipvid.models.retriever import BlipRetriever
 from blipvid.train.images import PictureBatch
 from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
@@ -96,14 +98,15 @@ def read_firsts(
         (P, D) states in the order of the texts.
     """
     lengths, order = mask.sum(1).sort()
-    states = []
+    layers = cast(list[MedLayer], list(tower.encoder.layer))
+    states: list[torch.Tensor] = []
     for some in order.split(READ_TOGETHER):
         longest = int(lengths[len(states) * READ_TOGETHER + len(some) - 1])
         allowed = mask[some, None, None, :longest].bool()
         x = tower.embeddings(ids[some, :longest], torch.arange(longest, device=ids.device))
-        for number, layer in enumerate(tower.encoder.layer):
+        for number, layer in enumerate(layers):
             own = layer.attention.keys_values(x)
-            if number == len(tower.encoder.layer) - 1:
+            if layer is layers[-1]:
                 x = x[:, :1]
             x = layer.attention(x, own, allowed)
             if memory is not None and which is not None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,8 @@ from blipvid.core.files import replacing
 from blipvid.train.images import batches
 from blipvid.train.optim import build_optimiser, learning_rate
 from blipvid.train.recipe import Recipe
+
+M = TypeVar("M", bound=nn.Module)
 
 STATE = "state-"
 METRICS = "metrics.jsonl"
@@ -54,13 +57,13 @@ class Step:
 
 
 def train(
-    objective: nn.Module,
+    objective: M,
     recipe: Recipe,
     size_px: int,
     folder: Path,
     device: str = "auto",
     report: Callable[[Step], None] = lambda step: None,
-) -> nn.Module:
+) -> M:
     """Trains an objective, going on from the last checkpoint in the folder where there is one.
 
     Args:
@@ -113,7 +116,7 @@ def train(
             if done.number % recipe.checkpoint_steps == 0 or done.number == recipe.steps:
                 metrics.flush()
                 _save(accelerator, folder, done.number)
-    return accelerator.unwrap_model(wrapped)
+    return cast(M, accelerator.unwrap_model(wrapped))
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, float]]:

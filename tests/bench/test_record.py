@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from blipvid.bench.record import Run, check_writable, find_runs, read_predictions, read_run, write_run
+from blipvid.bench.record import Run, find_runs, read_predictions, read_run, reserved, write_run
 from blipvid.core.errors import ConfigError
 from blipvid.core.types import Result
 from tests.bench.records import a_run
@@ -84,10 +85,18 @@ def test_paths_lose_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="--out"):
-        check_writable(tmp_path / "file" / "run")
-    check_writable(tmp_path / "new" / "run")
-    assert list((tmp_path / "new" / "run").iterdir()) == []
+    with pytest.raises(ConfigError, match="--out"), reserved(tmp_path / "file" / "run"):
+        pytest.fail("work began")
+
+
+def test_work_that_fails_leaves_no_empty_folder(tmp_path: Path):
+    with suppress(KeyboardInterrupt), reserved(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
+        raise KeyboardInterrupt
+    assert not (tmp_path / "run").exists()
+    with reserved(tmp_path / "run"):
+        write_run(tmp_path / "run", a_run(), a_result(), "")
+    assert (tmp_path / "run" / "run.json").exists()
 
 
 def test_runs_are_found_below_a_folder(tmp_path: Path):

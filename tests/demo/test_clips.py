@@ -37,9 +37,9 @@ def test_often_no_frame_shows_all_but_eight_do() -> None:
     clips = held_out_clips()
     sampled = np.arange(0, N_FRAMES, N_FRAMES // 8) / (N_FRAMES - 1)
     for clip in clips:
-        assert all(sum(part.enters <= time <= part.leaves for time in sampled) >= 2 for part in clip.parts)
+        assert all(sum(part.enters <= time <= part.leaves for time in sampled) >= 3 for part in clip.parts)
     incomplete = [seen_at_once(clip) < len(clip.parts) for clip in clips]
-    assert 0.4 < np.mean(incomplete) < 0.6
+    assert 0.3 < np.mean(incomplete) < 0.4
 
 
 def test_relations_stay_true_while_things_move() -> None:

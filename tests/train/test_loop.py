@@ -41,7 +41,9 @@ def test_a_few_steps_lower_the_loss_and_the_model_loads(tmp_path: Path, monkeypa
     monkeypatch.setattr(images, "SOURCES", Registry("none", "source", {"same": same}))
     pictures = {"source": "same", "batch_size": 8, "workers": 0}
     objective = {"kind": "retrieval", "text_dropout": False}
-    recipe = tiny_recipe(tmp_path, steps=60, checkpoint_steps=60, pictures=pictures, objective=objective)
+    recipe = tiny_recipe(
+        tmp_path, steps=60, checkpoint_steps=60, pictures=pictures, objective=objective, start_std=0.12
+    )
     model_file = run(recipe, tmp_path / "out", "cpu")
     lines = list(read_metrics(tmp_path / "out" / METRICS))
     assert len(lines) == 60

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blipvid.core.errors import DecodeError
-from blipvid.media.bitstreams import nal_length_size, restarts_decoder, shows_picture
-from blipvid.media.wholeness import missing_bytes
+from blipvid.media.readers.bitstreams import nal_length_size, restarts_decoder, shows_picture
+from blipvid.media.readers.wholeness import missing_bytes
 
 _RATE_UNKNOWN = 25.0  # frames a second for raw streams that state none; FFmpeg assumes the same
 _LATE_FRAMES = 2.5  # rounding, and a last frame without a length, explain less than this
@@ -252,7 +252,7 @@ def _places(
     begin = [keys[min(bisect_right(numbers, p.number), bisect_right(times, p.pts or 0)) - 1] for p in by_time]
     key_packet = np.array([k.number for k in begin], dtype=np.int64)
     key_pts = np.array([k.pts for k in begin], dtype=np.int64)
-    return pts, key_packet, key_pts, (pts - pts[:1]) * seconds_a_unit
+    return pts, key_packet, key_pts, (pts - pts[:1]).astype(np.float64) * seconds_a_unit
 
 
 def _clean_keys(packets: Sequence[_Packet]) -> bool:

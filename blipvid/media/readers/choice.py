@@ -3,6 +3,10 @@
 `auto` prefers decord; where decord refuses a clip, or would return wrong frames (`decord_reader.distrust`), PyAV reads
 that clip and a note says so. Other packages add readers by the entry point group `blipvid.readers`: a callable
 `(path, size) -> VideoReader` that raises DecodeError for a file it cannot read.
+
+One difference remains between the two: of damage inside a file that its container does not show, decord may return
+pictures patched up by FFmpeg without a word, where PyAV refuses the clip. (The bits of VP8, VP9 and HEVC let neither
+tell.)
 """
 
 from collections.abc import Callable, Sequence
@@ -78,9 +82,9 @@ class _DecordElsePyav:
 
 
 def _open_auto(path: Path, size: int | None) -> VideoReader:
-    from blipvid.media.decord_reader import DecordReader, distrust, import_decord
-    from blipvid.media.frame_index import index_frames
-    from blipvid.media.pyav_reader import PyavReader
+    from blipvid.media.readers.decord_reader import DecordReader, distrust, import_decord
+    from blipvid.media.readers.frame_index import index_frames
+    from blipvid.media.readers.pyav_reader import PyavReader
 
     index = index_frames(path)
 
@@ -103,8 +107,8 @@ def _open_auto(path: Path, size: int | None) -> VideoReader:
 
 
 def _open_decord(path: Path, size: int | None) -> VideoReader:
-    from blipvid.media.decord_reader import DecordReader, distrust
-    from blipvid.media.frame_index import index_frames
+    from blipvid.media.readers.decord_reader import DecordReader, distrust
+    from blipvid.media.readers.frame_index import index_frames
 
     index = index_frames(path)
     doubt = distrust(index)
@@ -112,8 +116,8 @@ def _open_decord(path: Path, size: int | None) -> VideoReader:
 
 
 def _open_pyav(path: Path, size: int | None) -> VideoReader:
-    from blipvid.media.frame_index import index_frames
-    from blipvid.media.pyav_reader import PyavReader
+    from blipvid.media.readers.frame_index import index_frames
+    from blipvid.media.readers.pyav_reader import PyavReader
 
     return PyavReader(index_frames(path), size)
 

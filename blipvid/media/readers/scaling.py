@@ -1,14 +1,14 @@
 """Decoded pictures to square RGB as decord makes them, bit for bit: FFmpeg's scaler, fed the way decord feeds it.
 
-Not the resizing of still pictures: that is PIL's, in `transforms.py`.
+Equal at every size but for 4:2:0 pictures whose height, and not width, is the size asked for: there FFmpeg 4 moves
+chroma by half a row (about one pixel in fifty differs). Without a size, a few grey levels differ where the width is odd
+or samples have more than 8 bits. Not the resizing of still pictures: that is PIL's, in `transforms.py`.
 """
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
-
-_NO_TURN_OF_PACKED = {True: "gbrp", False: "yuv444p"}
 
 
 class RgbConverter:
@@ -34,15 +34,23 @@ class RgbConverter:
 
 
 def _upright(frame: av.VideoFrame) -> av.VideoFrame:
-    """Returns a frame with the same planes, turned as its rotation says, and no mark of the place of chroma samples."""
+    """Returns a frame turned as its rotation says and with no mark of where its chroma samples sit."""
     turns = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
     layout = frame.format
-    if layout.is_rgb or layout.has_palette or not layout.is_planar:
-        if not turns:
-            return frame
-        frame = frame.reformat(format=_NO_TURN_OF_PACKED[layout.is_rgb or layout.has_palette])
-    elif turns % 2 and _chroma_is_oblong(layout):
-        frame = frame.reformat(format="yuv444p")
+    if len({c.plane for c in layout.components}) < len(layout.components) or layout.has_palette:  # packed
+        plain = frame.reformat(format="gbrp" if layout.is_rgb else "yuv444p") if turns else frame
+    else:
+        plain = _turn(frame, 0)
+    if turns % 2 and _chroma_is_oblong(layout):
+        # FFmpeg turns no such planes either: its filter chain fills the chroma planes up first.
+        depth = layout.components[0].bits
+        full = "yuv444p" if depth == 8 else f"yuv444p{depth}le"
+        plain = plain.reformat(format=full, interpolation="BILINEAR")
+    return _turn(plain, turns) if turns else plain
+
+
+def _turn(frame: av.VideoFrame, turns: int) -> av.VideoFrame:
+    """Copies the planes into a fresh frame, turned by `turns` quarters against the clock."""
     width, height = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
     fresh = av.VideoFrame(width, height, frame.format.name)
     fresh.colorspace, fresh.color_range = frame.colorspace, frame.color_range
@@ -56,4 +64,4 @@ def _upright(frame: av.VideoFrame) -> av.VideoFrame:
 
 def _chroma_is_oblong(layout: av.VideoFormat) -> bool:
     chroma = [c for c in layout.components if c.is_chroma]
-    return any(c.width * layout.height != c.height * layout.width for c in chroma)
+    return any(round(layout.width / c.width) != round(layout.height / c.height) for c in chroma)

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blipvid.core.errors import ConfigError, DecodeError
-from blipvid.media.frame_index import FrameIndex
+from blipvid.media.readers.frame_index import FrameIndex
 
 _SEEKS_RIGHT = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv"}
 _SEEKS_WRONG = {"mpegts", "mpeg", "asf"}

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blipvid.core.errors import DecodeError
-from blipvid.media.frame_index import FrameIndex, open_container, why
-from blipvid.media.scaling import RgbConverter
+from blipvid.media.readers.frame_index import FrameIndex, open_container, why
+from blipvid.media.readers.scaling import RgbConverter
 
 Picture = npt.NDArray[np.uint8]
 

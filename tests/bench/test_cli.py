@@ -1,0 +1,133 @@
+"""The command line as such: its flags, its speed, its manners."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from blipvid.bench.cli import app
+from tests.bench.call import call
+from tests.bench.world import World
+
+# Frozen: what a number depends on goes through --set, so that this list need not grow.
+FLAGS = {
+    "bench": [
+        "--model", "--data-root", "--out", "--device", "--precision", "--batch-size", "--workers", "--limit",
+        "--format", "--save-scores", "--list", "--annotations", "--media", "--set", "--debug",
+    ],
+    "frames": [
+        "--sampler", "--count", "--size", "--resize", "--backend", "--start", "--end", "--seed", "--fps", "--sheet",
+    ],
+    "doctor": ["--model", "--data-root", "--annotations", "--media", "--set"],
+    "report": ["--out"],
+    "compare": ["--changes", "--format"],
+    "models list": [],
+    "models show": [],
+    "models fetch": [],
+    "models convert": ["--to"],
+    "datasets list": [],
+    "datasets show": [],
+    "datasets new": ["--annotations", "--media", "--data-root"],
+}  # fmt: skip
+
+HEAVY = ("torch", "transformers", "timm", "pandas", "scipy", "matplotlib", "numpy", "av", "decord")
+
+
+def commands() -> dict[str, list[str]]:
+    found = {}
+    root = typer.main.get_command(app)
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        for word, leaf in ({f"{name} {n}": c for n, c in inner.items()} if inner else {name: command}).items():
+            options = [one for one in leaf.params if one.param_type_name == "option"]
+            found[word] = [flag for one in options for flag in one.opts if flag != "--help"]
+    return found
+
+
+def test_the_list_of_flags_is_frozen():
+    assert commands() == FLAGS
+
+
+@pytest.mark.parametrize("words", [["--help"], ["bench", "--help"], ["bench", "--list"], ["models", "list"]])
+def test_help_and_lists_import_nothing_heavy(words: list[str]):
+    code = (
+        "import sys\n"
+        "from blipvid.bench.cli import main\n"
+        f"try: main({words!r})\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"print('HEAVY', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_the_list_names_benchmarks_and_models():
+    found = call("bench", "--list")
+    assert found.code == 0
+    for name in ("demo-retrieval", "msrvtt-retrieval", "blip-base-retrieval-coco", "blip-large-retrieval-flickr"):
+        assert name in found.out
+
+
+def test_the_script_is_the_bench_command(tmp_path: Path):
+    script = Path(__file__).parents[2] / "run_bench.py"
+    done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--save-scores" in done.stdout
+
+
+def test_an_error_is_one_line_on_standard_error():
+    found = call("bench", "msrvtt-retrievl")
+    assert found.code == 2
+    assert found.out == ""
+    assert found.err.startswith("error: unknown benchmark 'msrvtt-retrievl'. Did you mean 'msrvtt-retrieval'")
+    assert found.err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback():
+    from blipvid.core.errors import ConfigError
+
+    with pytest.raises(ConfigError):
+        call("bench", "msrvtt-retrievl", "--debug")
+    with pytest.raises(ConfigError):
+        call("--debug", "models", "show", "nothing")
+
+
+def test_an_unknown_flag_ends_with_2():
+    assert call("bench", "--no-such-flag").code == 2
+
+
+def test_only_the_table_goes_to_standard_output(world: World, tmp_path: Path):
+    found = call(*world.arguments(tmp_path, "--format", "markdown"))
+    assert found.code == 0
+    assert all(line.startswith("|") for line in found.out.splitlines())
+    assert "Protocol: six drawn clips" in found.err
+    assert "written to" in found.err
+
+
+def test_a_device_that_is_not_there_is_named(world: World, tmp_path: Path):
+    found = call(*world.arguments(tmp_path, "--device", "cudda"))
+    assert found.code == 2
+    assert "--device cudda" in found.err
+
+
+def test_models_are_shown_and_converted(world: World, tmp_path: Path):
+    assert "embed_dim: 8" in call("models", "show", str(world.model)).out
+    written = call("models", "convert", str(world.model), str(tmp_path), "--to", "official")
+    assert written.code == 0
+    assert call("models", "fetch", written.out.strip()).out.startswith(str(tmp_path / "tiny.pth"))
+
+
+def test_fetching_checks_the_sha256(world: World):
+    wrong = world.folder / "wrong.yaml"
+    wrong.write_text(world.model.read_text() + f"sha256: {'ab' * 32}\n")
+    found = call("models", "fetch", str(wrong))
+    assert found.code == 2
+    assert "ab" * 32 in found.err
+
+
+def test_a_benchmark_is_shown_with_where_to_obtain_it():
+    found = call("datasets", "show", "msrvtt-retrieval")
+    assert "MSRVTT_JSFUSION_test.csv" in found.out
+    assert "obtain:" in found.out

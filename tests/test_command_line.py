@@ -1,0 +1,197 @@
+"""The whole house through its front door: real files, real models, real command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.numpy import load_file
+
+from tests.bench.call import Called, call
+from tests.bench.world import World, make_world
+from tests.load_goldens import Goldens
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+def assert_one_sentence(found: Called, *parts: str) -> None:
+    """Bad input ends with exit code 2 and one line on standard error, and nothing of a table."""
+    assert found.code == 2
+    assert found.err.startswith("error: ")
+    assert found.err.count("\n") == 1
+    assert found.out == ""
+    for part in parts:
+        assert part in found.err
+
+
+def copy_model(world: World, folder: Path, **changes: object) -> Path:
+    """Writes the world's model file, without its weights, into another folder."""
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(world.model.read_text()), **changes}))
+    return path
+
+
+def run_with(world: World, model: Path, folder: Path) -> Called:
+    """Evaluates another model on the world's benchmark."""
+    begin = ["bench", str(world.benchmark), "--model", str(model), "--data-root", str(world.folder)]
+    return call(*begin, "--out", str(folder / "out"), "--workers", "0")
+
+
+def test_a_run_writes_record_predictions_scores_and_table(world: World, tmp_path: Path):
+    found = call(*world.arguments(tmp_path, "--save-scores", "--workers", "1"))
+    assert found.code == 0
+    assert "six · tiny · 6 of 6 clips, 6 texts" in found.out
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["schema_version"] == 1
+    assert record["benchmark"]["frames"]["count"] == 2
+    assert record["coverage"] == {"clips_used": 6, "clips": 6, "items": 6, "skipped": []}
+    assert record["data"]["annotations"] == "captions.csv"
+    assert record["published"][0]["differences"]["t2v_r1"] == pytest.approx(record["metrics"]["t2v_r1"] - 50.0)
+    predictions = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert {row["direction"] for row in predictions} == {"t2v", "v2t"}
+    of_text = [row for row in predictions if row["direction"] == "t2v"]
+    assert record["metrics"]["t2v_r1"] == pytest.approx(100 * np.mean([row["rank"] <= 1 for row in of_text]))
+    scores = load_file(tmp_path / "scores.safetensors")
+    assert {name: matrix.shape for name, matrix in scores.items()} == {"itc": (6, 6), "t2v": (6, 6), "v2t": (6, 6)}
+    assert (np.sum(scores["t2v"] != -100, axis=1) == 4).all()
+    assert "| text-to-video R@1" in (tmp_path / "table.md").read_text()
+
+
+def test_the_same_command_gives_the_same_numbers(world: World, tmp_path: Path):
+    for name in ("a", "b"):
+        assert call(*world.arguments(tmp_path / name)).code == 0
+    assert (tmp_path / "a" / "predictions.jsonl").read_bytes() == (tmp_path / "b" / "predictions.jsonl").read_bytes()
+
+
+def test_unknown_benchmark_and_model(world: World, tmp_path: Path):
+    assert_one_sentence(call("bench", "msvd-retreival"), "'msvd-retreival'", "Did you mean 'msvd-retrieval'")
+    found = call(*world.arguments(tmp_path)[:2], "--model", "blip-base-retrieval-cocoo")
+    assert_one_sentence(found, "'blip-base-retrieval-cocoo'", "Did you mean 'blip-base-retrieval-coco'")
+
+
+def test_misspelt_key_in_a_file_and_in_set(world: World, tmp_path: Path):
+    wrong = world.write_benchmark("misspelt", frames={"cuont": 4})
+    assert_one_sentence(
+        call("bench", str(wrong), "--model", str(world.model)), "'frames.cuont'", "Did you mean 'count'"
+    )
+    assert_one_sentence(call(*world.arguments(tmp_path, "--set", "frames.cuont=4")), "frames.cuont", "'count'")
+
+
+def test_annotation_column_missing(world: World, tmp_path: Path):
+    wrong = tmp_path / "other.csv"
+    wrong.write_text("video,caption\nc0,a dog\n")
+    found = call(*world.arguments(tmp_path / "out", "--annotations", str(wrong)))
+    assert_one_sentence(found, "no column 'clip'", "dataset.fields.clip", "video, caption")
+
+
+def test_media_missing_are_all_named_before_anything_is_decoded(world: World, tmp_path: Path):
+    found = call(*world.arguments(tmp_path / "out", "--media", str(tmp_path / "{clip}.avi")))
+    assert_one_sentence(found, "6 of 6 media files are missing", *(f"c{number}.avi" for number in range(6)))
+    assert "encoding" not in found.err
+
+
+def test_annotations_missing_say_where_to_get_them(tmp_path: Path):
+    found = call("bench", "msrvtt-retrieval", "--data-root", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert_one_sentence(found, "MSRVTT_JSFUSION_test.csv", "To obtain")
+
+
+def test_checkpoint_truncated(world: World, tmp_path: Path):
+    model = copy_model(world, tmp_path)
+    whole = (world.folder / "tiny.pth").read_bytes()
+    (tmp_path / "tiny.pth").write_bytes(whole[: len(whole) // 2])
+    assert_one_sentence(run_with(world, model, tmp_path), "tiny.pth", "damaged")
+
+
+def test_checkpoint_of_another_task(world: World, tmp_path: Path):
+    state = torch.load(world.folder / "tiny.pth", weights_only=True)["model"]
+    captioner = {key: value for key, value in state.items() if key.startswith("visual_encoder.")}
+    captioner["text_decoder.bert.embeddings.word_embeddings.weight"] = torch.zeros(3, 4)
+    torch.save({"model": captioner}, tmp_path / "tiny.pth")
+    assert_one_sentence(run_with(world, copy_model(world, tmp_path), tmp_path), "tiny.pth", "missing")
+    assert_one_sentence(run_with(world, copy_model(world, tmp_path, task="caption"), tmp_path), "caption model")
+
+
+def test_top_k_larger_than_the_gallery_is_clipped_with_a_note(world: World, tmp_path: Path):
+    found = call(*world.arguments(tmp_path, "--set", "rerank_top_k=500"))
+    assert found.code == 0
+    assert "rerank_top_k 500 is larger than the gallery of 6 clips" in found.out
+
+
+def test_empty_dataset(world: World, tmp_path: Path):
+    (tmp_path / "empty.csv").write_text("clip,caption\n")
+    found = call(*world.arguments(tmp_path / "out", "--annotations", str(tmp_path / "empty.csv")))
+    assert_one_sentence(found, "empty.csv", "no rows")
+
+
+def test_a_damaged_clip_stops_the_run_or_is_skipped_and_counted(world: World, tmp_path: Path):
+    (tmp_path / "clips").mkdir()
+    for clip in (world.folder / "clips").iterdir():
+        (tmp_path / "clips" / clip.name).write_bytes(clip.read_bytes())
+    damaged = tmp_path / "clips" / "c2.mp4"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    media = ["--media", str(tmp_path / "clips" / "{clip}.mp4")]
+    stopped = call(*world.arguments(tmp_path / "stopped", *media))
+    assert stopped.code == 1
+    assert "c2" in stopped.err.splitlines()[-1]
+    skipped = call(*world.arguments(tmp_path / "skipped", *media, "--set", "on_error=skip"))
+    assert skipped.code == 0
+    assert "5 of 6 clips" in skipped.out
+    record = json.loads((tmp_path / "skipped" / "run.json").read_text())
+    assert [clip["clip_id"] for clip in record["coverage"]["skipped"]] == ["c2"]
+
+
+@pytest.mark.parametrize("backend", ["decord", "pyav"])
+def test_real_clips_give_the_scores_of_the_official_code(
+    backend: str, goldens: Goldens, test_data: Path, tmp_path: Path
+):
+    recorded = goldens.root / "e2e"
+    rows = [json.loads(line) for line in (recorded / "captions.jsonl").read_text().splitlines()]
+    config = json.loads((recorded / "config.json").read_text())
+    (tmp_path / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = config["text"]
+    model = {
+        "name": "recorded",
+        "task": "retrieval",
+        "checkpoint": str(recorded / "model.pth"),
+        "image_size": config["image_size"],
+        "vision": {
+            "width": config["vit_width"],
+            "depth": config["vit_depth"],
+            "heads": config["vit_heads"],
+            "patch": config["patch_size"],
+        },
+        "text": {
+            "width": text["hidden_size"],
+            "depth": text["num_hidden_layers"],
+            "heads": text["num_attention_heads"],
+            "mlp": text["intermediate_size"],
+            "max_positions": text["max_position_embeddings"],
+        },
+        "embed_dim": config["embed_dim"],
+        "vocab": str(recorded / "vocab.txt"),
+    }
+    benchmark = {
+        "name": "recorded",
+        "task": "retrieval",
+        "dataset": {
+            "annotations": "captions.jsonl",
+            "fields": {"clip": "clip_name", "text": "caption", "file": "file"},
+            "media": str(test_data / "data" / "clips" / "{file}"),
+        },
+        "frames": {"count": config["num_frames"], "size": config["image_size"], "backend": backend},
+        "settings": {"rerank_top_k": config["k_test"], "bootstrap": 0},
+    }
+    for name, content in (("model", model), ("benchmark", benchmark)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    arguments = ["--data-root", str(tmp_path), "--out", str(tmp_path / "out"), "--save-scores", "--device", "cpu"]
+    found = call("bench", str(tmp_path / "benchmark.yaml"), "--model", str(tmp_path / "model.yaml"), *arguments)
+    assert found.code == 0, found.err
+    ours, theirs = load_file(tmp_path / "out" / "scores.safetensors"), load_file(recorded / "outputs.safetensors")
+    for name in ("itc", "t2v", "v2t"):
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, rtol=0)
+        np.testing.assert_array_equal(ours[name] == -100, theirs[name] == -100)
