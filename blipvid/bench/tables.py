@@ -191,7 +191,8 @@ def compare_cells(run: Run) -> tuple[list[str], list[list[str]]]:
     """Returns the table of other methods, ours and the published row first."""
     names = [n for n in run.metrics if any(n in row.metrics for row in (*run.compare, *run.published))]
     headers = ["method", *(_short_label(name) for name in names), "ranked by", "seen in"]
-    ours = [f"ours: {run.model.name}", *(figure(n, run.metrics[n]) for n in names), "", "this run"]
+    ranked_by = "cosine" if run.details.get("score") == "cosine" else "re-ranked"
+    ours = [f"ours: {run.model.name}", *(figure(n, run.metrics[n]) for n in names), ranked_by, "this run"]
     cells = [ours]
     for row in (*run.published, *run.compare):
         seen_in = f"{row.source} ({row.note})" if row.note else row.source

@@ -74,12 +74,15 @@ def write_clip(clip: DrawnClip, path: Path) -> None:
         path: The file, whatever it ends in.
     """
     import av
+    from av.video.reformatter import VideoReformatter
 
+    to_yuv = VideoReformatter()  # one for all frames: setting it up costs more than converting
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options=CODEC)
         stream.width, stream.height, stream.pix_fmt = SIZE_PX, SIZE_PX, "yuv420p"
         for picture in clip.frames():
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(to_yuv.reformat(frame, format="yuv420p")))
         container.mux(stream.encode())
 
 

@@ -93,7 +93,7 @@ def train(
     _forget_metrics_after(folder / METRICS, start)
     data = batches(recipe.pictures, size_px, recipe.seed, range(start, recipe.steps), accelerator.process_index)
     began, at_once = time.monotonic(), recipe.pictures.batch_size * accelerator.num_processes
-    with (folder / METRICS).open("a", encoding="utf-8") as metrics:
+    with (folder / METRICS).open("a", buffering=1, encoding="utf-8") as metrics:
         for number, batch in enumerate(data, start):
             lr = learning_rate(number, recipe.steps, recipe.optimiser.lr, recipe.schedule)
             for group in optimiser.param_groups:
@@ -114,7 +114,6 @@ def train(
                 metrics.write(json.dumps({"step": done.number, "loss": done.loss, **named, "lr": lr}) + "\n")
                 report(done)
             if done.number % recipe.checkpoint_steps == 0 or done.number == recipe.steps:
-                metrics.flush()
                 _save(accelerator, folder, done.number)
     return cast(M, accelerator.unwrap_model(wrapped))
 

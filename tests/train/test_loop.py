@@ -66,6 +66,15 @@ def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path, at: int) -> N
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_a_finished_run_is_only_written_again(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, steps=3)
+    run(recipe, tmp_path / "out", "cpu")
+    before = losses_of(tmp_path / "out")
+    model_file = run(recipe, tmp_path / "out", "cpu", killer(1))  # no step is done, so nothing kills it
+    assert losses_of(tmp_path / "out") == before
+    assert model_file.is_file()
+
+
 def test_half_a_checkpoint_is_never_taken_for_a_whole_one(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path)
     with pytest.raises(KilledError):
