@@ -145,6 +145,21 @@ def test_a_damaged_clip_stops_the_run_or_is_skipped_and_counted(world: World, tm
     assert [clip["clip_id"] for clip in record["coverage"]["skipped"]] == ["c2"]
 
 
+def test_without_arguments_the_demo_world_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Trained on single pictures, asked about clips of compositions it never saw; chance is 0.5%."""
+    monkeypatch.chdir(tmp_path)
+    found = call("bench")
+    assert found.code == 0, found.err
+    assert "demo world" in found.err
+    assert "python run_bench.py msrvtt-retrieval" in found.err
+    (record,) = (tmp_path / "runs").rglob("run.json")
+    run = json.loads(record.read_text())
+    assert run["coverage"] == {"clips_used": 200, "clips": 200, "items": 200, "skipped": []}
+    assert run["metrics"]["t2v_r1"] >= 80
+    assert run["metrics"]["t2v_r1"] > run["metrics"]["itc_t2v_r1"]
+    assert run["details"]["paired"]["p"] < 0.05
+
+
 @pytest.mark.parametrize("backend", ["decord", "pyav"])
 def test_real_clips_give_the_scores_of_the_official_code(
     backend: str, goldens: Goldens, test_data: Path, tmp_path: Path

@@ -59,6 +59,12 @@ def test_the_two_commands_of_a_fresh_machine_stand_in_the_readme():
     ]
 
 
+def test_the_readme_shows_the_table_of_the_demo():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (text-to-video|video-to-text) (R@1|R@5|R@10|MdR|MnR) ", text, re.M)
+    assert len(rows) == 10
+
+
 def test_a_dataset_takes_six_lines(tmp_path: Path):
     (text,) = blocks("README.md", "yaml")
     assert len(text.splitlines()) == 6

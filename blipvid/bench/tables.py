@@ -18,8 +18,6 @@ ITC = "itc_"
 
 DIRECTIONS = {"t2v": "text-to-video", "v2t": "video-to-text"}
 MEASURES = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mdr": "MdR", "mnr": "MnR"}
-RANKS = ("mdr", "mnr")
-"""Measures of which less is better, and which are not percentages."""
 
 COLUMNS = ("metric", "ours", "95% interval", "ITC only", "published", "difference")
 
