@@ -1,7 +1,7 @@
 """Clips of the drawn world: held-out scenes whose things move, appear and leave.
 
-What a caption says of a scene stays true all along: no thing moves far enough to turn a relation round. In every third
-clip the first thing has left before the last one appears, so that no single frame shows all that the caption says.
+What a caption says of a scene stays true all along: no thing moves far enough to turn a relation round. In every eighth
+scene the first thing has left before the last one appears, so that no single frame shows all that the caption says.
 """
 
 from collections.abc import Iterator
@@ -20,6 +20,8 @@ SEED = 20220128
 N_FRAMES = 24
 FPS = 8
 SIZE_PX = 128
+PASSING_EVERY = 8
+"""Of so many scenes one is shown in passing: its things are never all there at once."""
 STRIDE = 0.12
 """How far a moving thing goes, as a fraction of the side; less than the margin of every relation."""
 
@@ -94,10 +96,12 @@ def held_out_clips() -> list[DrawnClip]:
     rng = np.random.default_rng(SEED)
     clips: list[DrawnClip] = []
     said: set[str] = set()
+    n_alone = N_CLIPS - 2 * N_TWIN_PAIRS
     while len(clips) < N_CLIPS:
+        number = min(len(clips), n_alone) + max(0, len(clips) - n_alone) // 2  # of scenes: a pair of twins is one
         scene = random_scene(rng, held_out=True)
-        parts = _parts(rng, scene, passing=len(clips) % 6 < 2)
-        twist = "" if len(clips) < N_CLIPS - 2 * N_TWIN_PAIRS else TWISTS[len(clips) // 2 % len(TWISTS)]
+        parts = _parts(rng, scene, passing=number % PASSING_EVERY == 0)
+        twist = "" if number < n_alone else TWISTS[number % len(TWISTS)]
         possible = twins(scene, twist) if twist else []
         scenes = [scene, *([pick(rng, possible)] if possible else [])]
         captions = {caption(one) for one in scenes}

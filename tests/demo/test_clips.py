@@ -33,13 +33,15 @@ def seen_at_once(clip: DrawnClip) -> int:
     return max(sum(part.enters <= time <= part.leaves for part in clip.parts) for time in times)
 
 
-def test_often_no_frame_shows_all_but_eight_do() -> None:
+def test_sometimes_no_frame_shows_all_but_eight_do() -> None:
     clips = held_out_clips()
     sampled = np.arange(0, N_FRAMES, N_FRAMES // 8) / (N_FRAMES - 1)
     for clip in clips:
         assert all(sum(part.enters <= time <= part.leaves for time in sampled) >= 3 for part in clip.parts)
     incomplete = [seen_at_once(clip) < len(clip.parts) for clip in clips]
-    assert 0.3 < np.mean(incomplete) < 0.4
+    assert 0.1 < np.mean(incomplete) < 0.2
+    twists = {clip.twist for clip, hidden in zip(clips, incomplete, strict=True) if hidden}
+    assert twists == {"", *TWISTS}  # in every kind of clip, so that none of them is harder for this reason alone
 
 
 def test_relations_stay_true_while_things_move() -> None:

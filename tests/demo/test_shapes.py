@@ -35,7 +35,7 @@ def test_shapes_look_different_even_when_small() -> None:
 
 def test_the_outline_is_smooth() -> None:
     picture = draw(PLAIN, [(Kind("big", "yellow", "circle"), 0.5, 0.5)], 64)
-    assert len(np.unique(picture[:, :, 0])) > 10
+    assert len(np.unique(picture[:, :, 0])) > 2  # a jagged outline has the two levels of thing and background alone
 
 
 def test_backgrounds_look_different() -> None:
