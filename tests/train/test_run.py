@@ -7,7 +7,7 @@ import yaml
 from blipvid.core.errors import ConfigError
 from blipvid.models.zoo import build, load_model, load_spec
 from blipvid.train.loop import METRICS, read_metrics
-from blipvid.train.run import draw_weights, place_patches, run
+from blipvid.train.run import draw_weights, run
 from tests.train.tiny import tiny_recipe
 
 
@@ -15,23 +15,9 @@ def test_weights_start_with_the_deviation_asked_for(tmp_path: Path) -> None:
     model = build(load_spec(tiny_recipe(tmp_path).model))
     draw_weights(model, 0.2)
     # Cutting a normal distribution off at two deviations leaves 0.88 of its deviation.
-    for weight in (model.text_encoder.embeddings.word_embeddings.weight, model.visual_encoder.blocks[0].mlp.fc1.weight):
+    for weight in (model.text_encoder.embeddings.word_embeddings.weight, model.visual_encoder.pos_embed):
         assert 0.15 < weight.std().item() < 0.2
         assert weight.abs().max().item() <= 0.4
-
-
-def test_positions_say_where_a_patch_is(tmp_path: Path) -> None:
-    table = torch.full((1, 1 + 6 * 6, 32), 7.0)
-    place_patches(table, 0.5)
-    assert (table[0, 0] == 7).all()
-    assert table[0, 1:].abs().max().item() == pytest.approx(0.5, abs=0.01)
-    grid = table[0, 1:].unflatten(0, (6, 6))
-    assert torch.equal(grid[2, :, :16], grid[5, :, :16])  # columns in the first half, whatever the row
-    assert torch.equal(grid[:, 1, 16:], grid[:, 4, 16:])  # rows in the second
-    apart = torch.cdist(table[0, 1:], table[0, 1:]) + 9 * torch.eye(36)
-    assert apart.min() > 0.1
-    neighbours, far = (grid[0, 0] - grid[0, 1]).norm(), (grid[0, 0] - grid[0, 5]).norm()
-    assert neighbours < far
 
 
 def test_a_run_can_start_from_a_trained_model(tmp_path: Path) -> None:
@@ -45,9 +31,8 @@ def test_a_run_can_start_from_a_trained_model(tmp_path: Path) -> None:
 
 
 def test_trained_weights_are_not_drawn_anew(tmp_path: Path) -> None:
-    for key in ("start_std", "start_positions"):
-        with pytest.raises(ConfigError, match=key):
-            tiny_recipe(tmp_path, start_from="demo-retriever", **{key: 0.1})
+    with pytest.raises(ConfigError, match="start_std"):
+        tiny_recipe(tmp_path, start_from="demo-retriever", start_std=0.1)
 
 
 def test_the_model_comes_out_with_its_file(tmp_path: Path) -> None:
