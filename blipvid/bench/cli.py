@@ -11,6 +11,7 @@ import typer
 from blipvid.bench import catalogue
 from blipvid.bench.choices import Format, Precision, Resize
 from blipvid.core.errors import BlipvidError
+from blipvid.core.threads import wait_passively
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What follows the program's name; None takes it from the process.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    wait_passively()
     try:
         app(given, prog_name="blipvid")
     except BlipvidError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blipvid.core.errors import BlipvidError
+from blipvid.core.threads import wait_passively
 
 if TYPE_CHECKING:
     from blipvid.train.loop import Step
@@ -74,4 +75,5 @@ class ProgressLines:
 
 def main() -> None:
     """Runs the command line."""
+    wait_passively()
     app(prog_name="python -m blipvid.train", args=sys.argv[1:])
