@@ -210,3 +210,26 @@ def test_real_clips_give_the_scores_of_the_official_code(
     for name in ("itc", "t2v", "v2t"):
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, rtol=0)
         np.testing.assert_array_equal(ours[name] == -100, theirs[name] == -100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["bench", "--limit", "0"], "'--limit'"),
+        (["bench", "--modle", "tiny"], "No such option: --modle"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["frames"], "Missing argument"),
+    ],
+)
+def test_wrong_use_is_one_sentence(arguments: list[str], part: str):
+    assert_one_sentence(call(*arguments), part)
+
+
+def test_a_folder_in_place_of_the_annotations(world: World, tmp_path: Path):
+    assert_one_sentence(call(*world.arguments(tmp_path, "--annotations", str(tmp_path))), "is a folder")
+
+
+def test_texts_longer_than_the_model_can_read_are_noted(world: World, tmp_path: Path):
+    found = call(*world.arguments(tmp_path, "--workers", "0", "--set", "text_tokens=300"))
+    assert found.code == 0
+    assert "the model has no more positions" in " ".join(found.out.split())

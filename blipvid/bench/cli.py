@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blipvid.bench import catalogue
 from blipvid.bench.choices import Format, Precision, Resize
-from blipvid.core.errors import BlipvidError
+from blipvid.core.errors import BlipvidError, ConfigError
 from blipvid.core.threads import wait_passively
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ app = typer.Typer(
 app.add_typer(catalogue.models, name="models")
 app.add_typer(catalogue.datasets, name="datasets")
 
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What typer raises for a wrong option or argument; its own name for it has moved between versions."""
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -56,12 +59,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     wait_passively()
     try:
-        app(given, prog_name="blipvid")
+        code = app(given, prog_name="blipvid", standalone_mode=False)
+    except _USAGE_ERROR as error:  # one line like every other error, not the four that typer prints
+        message = error.format_message()
+        style = "" if message.startswith("Usage:") else "red"  # a bare `blipvid models` shows what there is
+        _err().print(
+            f"error: {message}" if style else message, style=style, markup=False, highlight=False, soft_wrap=True
+        )
+        raise SystemExit(ConfigError.exit_code) from error
+    except typer.Abort as error:
+        raise SystemExit(130) from error
     except BlipvidError as error:
         if "--debug" in given:
             raise
         _err().print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from error
+    raise SystemExit(code)
 
 
 @app.callback()

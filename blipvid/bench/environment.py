@@ -26,8 +26,10 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled with CUDA
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"--device {device}: cannot be used here ({reason}); choose auto or cpu.") from error
+        raise ConfigError(
+            f"--device {device}: this machine, or this build of torch, has no such device; "
+            "choose auto, cpu, cuda, cuda:1 or mps."
+        ) from error
     return device
 
 

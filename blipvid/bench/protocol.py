@@ -75,6 +75,8 @@ def caveats(spec: BenchmarkSpec, loaded: "LoadedModel", precision: str) -> tuple
             f"the pictures have {loaded.image_size} px, the model was trained on {loaded.spec.image_size} px; "
             "its position table was resized"
         )
+    if (asked := getattr(spec.settings, "text_tokens", 0)) > (most := loaded.spec.text.max_positions):
+        found.append(f"texts are cut to {most} tokens and not to {asked}: the model has no more positions")
     if precision != "fp32":
         found.append(f"the encoders ran in {precision}")
     return tuple(found)

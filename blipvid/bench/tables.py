@@ -93,13 +93,13 @@ def notes(run: Run) -> list[str]:
     for note in run.details.get("frame_notes", ()):
         found.append(f"{note['clips']:,} clips: {_sentence(note['note'])} First: {', '.join(note['first'])}.")
     if tied := sum(counts["tied"] for counts in run.details.get("ties", {}).values() if isinstance(counts, dict)):
-        found.append(f"{tied:,} queries have a tied rank.")
+        found.append(f"Queries with a tied rank: {tied:,}.")
     if paired := run.details.get("paired"):
         found.append(
-            f"{metric_label(paired['metric'])}, {paired['ours']} against {paired['theirs']}: {paired['gained']:,} "
-            f"queries won, {paired['lost']:,} lost, p = {paired['p']:.2g} ({paired['test']})."
+            f"{metric_label(paired['metric'])}, {paired['ours']} against {paired['theirs']}: "
+            f"queries won {paired['gained']:,}, lost {paired['lost']:,}, p = {paired['p']:.2g} ({paired['test']})."
         )
-    found += [f"Skipped: {clip.clip_id}: {clip.reason}" for clip in run.coverage.skipped[:10]]
+    found += [f"Skipped: {_sentence(clip.reason)}" for clip in run.coverage.skipped[:10]]
     if (more := len(run.coverage.skipped) - 10) > 0:
         found.append(f"Skipped besides: {more:,} clips, all named in run.json.")
     return found

@@ -33,6 +33,10 @@ def find_annotations(path: Path, obtain: str = "") -> Path:
     for candidate in (path, zipped):
         if candidate.is_file():
             return candidate
+    if path.is_dir():
+        raise DataError(
+            f"{path} is a folder; name the annotation file in it, by 'dataset.annotations' or --annotations."
+        )
     raise DataError(
         f"annotation file {path} does not exist; check --data-root, or name the file by --annotations."
         f"{how_to_obtain(obtain)}"

@@ -65,6 +65,8 @@ class DatasetSpec(Settings):
     @classmethod
     def _pattern_uses_mapped_fields(cls, media: str, info: ValidationInfo) -> str:
         mapped = info.data.get("fields", {})
+        if mapped and "start_s" not in mapped and not list(media_fields(media)):
+            raise ValueError("names no field, so that all clips would be one file; write for instance '{clip}.mp4'")
         for name in media_fields(media):
             if mapped and name not in mapped:
                 hint = did_you_mean(name, mapped) or f" Mapped fields: {', '.join(mapped)}."

@@ -129,6 +129,7 @@ def _full_key(key: str, schema: type[BenchmarkSpec]) -> str:
     dotted = {name: f"{section}.{name}" for section, names in bare.items() for name in names}
     dotted |= {name: f"dataset.{name}" for name in schema.model_fields["dataset"].annotation.model_fields}  # type: ignore[union-attr]
     hint = f" Did you mean '{dotted[key]}'?" if key in dotted else did_you_mean(key, dotted)
+    hint = hint or f" Only keys below {', '.join(OPEN_SECTIONS)} can be changed."
     raise ConfigError(f"--set {key}: no such key.{hint}")
 
 

@@ -5,7 +5,8 @@ Not the model zoo (which model is which stands in `zoo.py`) and not training che
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -148,7 +149,8 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
         The report; nothing in it is missing.
 
     Raises:
-        CheckpointError: A key that the model needs is missing or has another shape.
+        CheckpointError: A key that the model needs is missing or has another shape, or the file has more layers of a
+            tower than the model.
 
     Source of the rule that position tables are resized and training-only keys ignored: salesforce/BLIP
     models/blip.py `load_checkpoint`. Unlike there, a key that does not fit is an error and never dropped in silence.
@@ -167,13 +169,15 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
             wrong.append(f"{key} is {tuple(tensor.shape)} in the file and {tuple(place.shape)} by the model file")
         fitting[key] = tensor
     missing = tuple(key for key in wanted if key not in found)
-    if missing or wrong:
-        problem = (
-            f"{len(missing)} needed keys are missing (first: {', '.join(missing[:3])})"
-            if missing
-            else f"{len(wrong)} keys have another shape ({'; '.join(wrong[:3])})"
+    beyond = [key for key in found if key not in wanted and _is_another_layer(key, wanted)]
+    if missing:
+        raise CheckpointError(
+            f"{source}: {len(missing)} needed keys are missing (first: {', '.join(missing[:3])}); "
+            f"the file looks like {kind_of(found)}."
         )
-        raise CheckpointError(f"{source}: {problem}; the file looks like {kind_of(found)}.")
+    if wrong or beyond:
+        problem = "; ".join(wrong[:3]) or f"the file has more layers than the model file says (first: {beyond[0]})"
+        raise CheckpointError(f"{source}: {problem}; mend the sizes in the model file, or name another checkpoint.")
     model.load_state_dict(fitting, assign=True)
     return KeyReport(
         matched=tuple(key for key in wanted if found[key] == key),
@@ -184,6 +188,15 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
     )
 
 
+_LAYER = re.compile(r"(.+\.(?:blocks|layer)\.)\d+(\..+)")
+
+
+def _is_another_layer(key: str, wanted: Collection[str]) -> bool:
+    """Says whether the model has the same parameter in its first layer: then it is too shallow for the file."""
+    found = _LAYER.fullmatch(key)
+    return found is not None and f"{found[1]}0{found[2]}" in wanted
+
+
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return lines[0].partition(". ")[0].rstrip(".") if lines else type(error).__name__

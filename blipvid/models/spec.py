@@ -2,14 +2,25 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from blipvid.core.config import Settings, did_you_mean
 
 Task = Literal["pretrain", "retrieval", "caption", "vqa", "nlvr", "visdial"]
 
 
-class VisionSize(Settings):
+class _Heads(Settings):
+    width: int = Field(ge=1)
+    heads: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "_Heads":
+        if self.width % self.heads:
+            raise ValueError(f"'width' {self.width} cannot be shared by 'heads' {self.heads}: it must be a multiple")
+        return self
+
+
+class VisionSize(_Heads):
     """Sizes of the vision transformer.
 
     Attributes:
@@ -20,14 +31,12 @@ class VisionSize(Settings):
         mlp_ratio: Hidden width of the MLP divided by `width`.
     """
 
-    width: int = Field(ge=1)
     depth: int = Field(ge=1)
-    heads: int = Field(ge=1)
     patch: int = Field(default=16, ge=1)
     mlp_ratio: float = Field(default=4.0, gt=0)
 
 
-class TextSize(Settings):
+class TextSize(_Heads):
     """Sizes of the text transformer.
 
     Attributes:
@@ -39,9 +48,7 @@ class TextSize(Settings):
         max_positions: Rows of the position embedding, the longest text that can be read.
     """
 
-    width: int = Field(ge=1)
     depth: int = Field(ge=1)
-    heads: int = Field(ge=1)
     mlp: int = Field(ge=1)
     vocab_size: int | None = None
     max_positions: int = Field(default=512, ge=1)

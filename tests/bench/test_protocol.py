@@ -7,6 +7,7 @@ import pytest
 from blipvid.bench.protocol import caveats, protocol_sentence, published_beside, why_not_comparable
 from blipvid.data.schema import Published
 from blipvid.data.spec import load_benchmark
+from blipvid.models.spec import TEXT_SIZES
 from tests.bench.world import World
 
 METRICS = {"t2v_r1": 45.0, "v2t_r1": 36.0}
@@ -17,7 +18,9 @@ def row(label: str, **keys: Any) -> Published:
 
 
 def loaded(name: str = "tiny", trained: int = 384, now: int = 384) -> Any:
-    return SimpleNamespace(spec=SimpleNamespace(name=name, image_size=trained), image_size=now)
+    return SimpleNamespace(
+        spec=SimpleNamespace(name=name, image_size=trained, text=TEXT_SIZES["bert-base"]), image_size=now
+    )
 
 
 def test_the_sentence_names_everything_that_can_change_a_number():

@@ -117,12 +117,12 @@ def test_notes_name_skipped_clips_readers_ties_and_why_no_difference_stands():
         "Published: a paper (Table 10; ViT-B; re-ranked)",
         "No difference is shown: --limit 20",
         "Beware: the encoders ran in bf16",
-        "Skipped: c7: clip 'c7': cut short.",
+        "Skipped: Clip 'c7': cut short.",
         "decord (1 clips)",
         "Two video streams. First: c1",
-        "4 queries have a tied rank",
+        "Queries with a tied rank: 4",
         "rerank_top_k 128 is larger",
-        "5 queries won, 1 lost, p = 0.21",
+        "queries won 5, lost 1, p = 0.21",
     ):
         assert part in text
 

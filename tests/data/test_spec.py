@@ -83,6 +83,7 @@ def test_overrides_work_together_and_the_last_wins(write: Writer) -> None:
         ("size=tiny", r"key 'frames.size'.*'tiny'"),
         ("size", r"write key=value"),
         ("name=other", r"no such key"),
+        ("dataset.media=clips/one.mp4", r"key 'dataset.media': names no field"),
         ("published.0=1", r"only keys below dataset, frames, settings"),
         ("frames.size.x=1", r"'frames.size' holds no keys"),
         ("ties=first", r"key 'settings.ties'"),

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from blipvid.core.errors import CheckpointError
 from blipvid.models.checkpoints import fetch, load_into, read_state
-from tests.models.tiny import tiny_retriever
+from tests.models.tiny import tiny_retriever, tiny_spec
 
 
 class Opener:
@@ -137,3 +137,12 @@ def test_hub_cache_is_asked_before_the_network(tmp_path: Path, monkeypatch: pyte
         fetch("hf:no/network")
     with pytest.raises(CheckpointError, match="holds none of"):
         fetch("hf:empty/repo")
+
+
+def test_a_model_file_with_too_few_layers_is_an_error(tmp_path: Path) -> None:
+    state = tiny_retriever(tmp_path).state_dict()
+    for tower in ("vision", "text"):
+        sizes = getattr(tiny_spec(tmp_path), tower)
+        shallow = tiny_retriever(tmp_path, **{tower: sizes.model_copy(update={"depth": 1})})
+        with pytest.raises(CheckpointError, match="more layers than the model file says"):
+            load_into(shallow, state, "file")

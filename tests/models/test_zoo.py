@@ -100,3 +100,10 @@ def test_vocabulary_and_sizes_must_agree(tmp_path: Path) -> None:
 def test_pictures_that_cannot_be_cut(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be cut into patches of 16 px"):
         load_model(str(write_model(tmp_path)), image_size=40)
+
+
+def test_heads_that_do_not_share_the_width(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace("heads: 3", "heads: 5"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"key 'vision': 'width' 24 cannot be shared by 'heads' 5"):
+        load_spec(str(path))
