@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import blipvid
 from blipvid.core.errors import BlipvidError, DecodeError
+from blipvid.core.files import prove_writable
 from blipvid.core.places import cache_folder
 from blipvid.data.spec import BenchmarkSpec, load_benchmark
 
@@ -103,11 +104,8 @@ def _cache() -> Check:
     import shutil
 
     folder = cache_folder()
-    probe = folder / ".probe"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        prove_writable(folder)
     except OSError as error:
         advice = "set BLIPVID_CACHE to a folder that can be written"
         return Check(False, "cache folder", f"{folder} cannot be written ({error.strerror}); {advice}")

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from blipvid.core.config import Settings, validate
 from blipvid.core.errors import ConfigError
-from blipvid.core.files import replacing
+from blipvid.core.files import prove_writable, replacing
 from blipvid.core.types import Result
 
 RECORD, PREDICTIONS, TABLE, SCORES = "run.json", "predictions.jsonl", "table.md", "scores.safetensors"
@@ -215,11 +215,8 @@ def reserved(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: It cannot be made or written.
     """
-    probe = folder / ".probe"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        prove_writable(folder)
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror}); give another --out.") from error
     try:

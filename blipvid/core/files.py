@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders that can be written."""
 
 import os
 from collections.abc import Iterator
@@ -19,3 +19,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def prove_writable(folder: Path) -> None:
+    """Makes a folder where it is absent and writes a file into it, which is gone again afterwards.
+
+    Raises:
+        OSError: One of the two is not possible.
+    """
+    probe = folder / ".probe"
+    folder.mkdir(parents=True, exist_ok=True)
+    probe.touch()
+    probe.unlink()
