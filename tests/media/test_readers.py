@@ -337,7 +337,7 @@ def test_names_that_look_like_options_or_protocols_are_read(
 def test_decord_says_only_its_reason() -> None:
     noise = "[07:23:29] /github/workspace/src/runtime/ndarray.cc:171: Check failed: from_size == to_size (96 vs. 3) "
     said = decord_reader._first_sentence(RuntimeError(noise + "DECORDArrayCopyFromTo: The size must exactly match\nx"))
-    assert said == "dECORDArrayCopyFromTo: The size must exactly match"
+    assert said == "DECORDArrayCopyFromTo: The size must exactly match"
     noise = "[07:23:32] /github/workspace/src/video/video_reader.cc:270: [/clips/a b.gif] Failed to measure duration."
     assert decord_reader._first_sentence(RuntimeError(noise)) == "failed to measure duration"
 

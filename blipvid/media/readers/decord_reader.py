@@ -126,5 +126,5 @@ def _first_sentence(error: Exception) -> str:
     text = re.sub(r"Check failed: .*? \(\S+ vs\. \S+\) ?", "", text)
     text = re.sub(r"^\[[^]]*\] ", "", text).split("Stack trace")[0].strip(" .!:")
     text = re.sub(r"(?<=Error reading ).*", "the file", text)
-    begin = text[:2].lower() if text.isupper() or not text[:2].isupper() else text[:2]
-    return begin + text[2:160] if text else type(error).__name__
+    text = text if text[:2].isupper() else text[:1].lower() + text[1:]  # an abbreviation stays as it is
+    return text[:160] or type(error).__name__
