@@ -1,12 +1,10 @@
 """Objectives: a model, its losses and the state that only training needs, in one module with one forward a step."""
 
-from typing import cast
-
 import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from blipvid.models.med import MedEncoder, MedLayer, VisualMemory
+from blipvid.models.med import MedEncoder, VisualMemory
 from blipvid.models.retriever import BlipRetriever
 from blipvid.train.images import PictureBatch
 from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
@@ -98,7 +96,7 @@ def read_firsts(
         (P, D) states in the order of the texts.
     """
     lengths, order = mask.sum(1).sort()
-    layers = cast(list[MedLayer], list(tower.encoder.layer))
+    layers = tower.layers
     states: list[torch.Tensor] = []
     for some in order.split(READ_TOGETHER):
         longest = int(lengths[len(states) * READ_TOGETHER + len(some) - 1])
