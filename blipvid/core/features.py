@@ -14,8 +14,8 @@ class Features:
 
     Attributes:
         tokens: (B, T, D) float, all tokens of each picture after the last norm; token 0 is the class token.
-        embeds: (B, E) float, class token after the vision projection; *not* normalised for single pictures, because
-            a clip's embedding is the normalised mean over its frames.
+        embeds: (B, E) float, class token after the vision projection, or as it is in a model without one; *not*
+            normalised for single pictures, because a clip's embedding is the normalised mean over its frames.
     """
 
     tokens: torch.Tensor
@@ -42,3 +42,51 @@ class Texts:
     def take(self, index: torch.Tensor) -> "Texts":
         """Returns the texts at `index` (int64, any length), in that order."""
         return Texts(self.ids[index], self.mask[index], self.embeds[index])
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionStates:
+    """Questions after they have been read together with a clip; what an answer decoder looks at.
+
+    Attributes:
+        states: (Q, L, D) float.
+        mask: (Q, L) int64, 1 for tokens of the question, 0 for padding.
+        cut: (Q,) bool, whether a question was longer than what could be read.
+    """
+
+    states: torch.Tensor
+    mask: torch.Tensor
+    cut: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.states.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One generated answer.
+
+    Attributes:
+        text: Without special tokens.
+        score: Log-probability divided by the number of tokens, the opening one counted: what beams are compared by.
+        logprob: Log-probability of the whole answer, its end included where it was reached.
+    """
+
+    text: str
+    score: float
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankedAnswers:
+    """Candidates out of a list, scored for each question.
+
+    Attributes:
+        index: (Q, k) int64, positions in the list.
+        losses: (Q, k) float32, summed label-smoothed cross entropy of each candidate; lower is better.
+        logprobs: (Q, k) float32, plain log-probability of each candidate.
+    """
+
+    index: torch.Tensor
+    losses: torch.Tensor
+    logprobs: torch.Tensor

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from blipvid.core.features import Features, Texts
+    from blipvid.core.features import Answer, Features, QuestionStates, RankedAnswers, Texts
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called as progress(stage, done, total) while long work goes on; `stage` is a short noun such as `encoding clips`."""
@@ -95,7 +95,7 @@ class TextEncoder(Protocol):
 
 
 class VisualMemory(Protocol):
-    """What a matcher needs of one clip, made once and shared by every text that meets the clip."""
+    """What a text tower needs of one clip, made once and shared by every text that meets the clip."""
 
 
 @runtime_checkable
@@ -114,3 +114,56 @@ class Matcher(Protocol):
 @runtime_checkable
 class Retriever(ImageEncoder, TextEncoder, Matcher, Protocol):
     """What the retrieval benchmarks need of a model."""
+
+
+class AnswerTable(Protocol):
+    """A list of answers in the form that a model can rank; made once for a run."""
+
+    def __len__(self) -> int:
+        """Returns the number of answers."""
+        ...
+
+
+@runtime_checkable
+class Answerer(Protocol):
+    """Reads questions together with a clip and answers them, in its own words or out of a list."""
+
+    def remember(self, tokens: "torch.Tensor") -> VisualMemory:
+        """Prepares one clip from its tokens (N*T, D)."""
+        ...
+
+    def count_tokens(self, questions: Sequence[str], max_tokens: int) -> "torch.Tensor":
+        """Returns (Q,) int64 tokens that reading will keep of each cleaned question."""
+        ...
+
+    def read_questions(
+        self, memory: VisualMemory, questions: Sequence[str], max_tokens: int, padded_to: int | None = None
+    ) -> "QuestionStates":
+        """Reads Q cleaned questions about one clip, each cut to `max_tokens` word pieces.
+
+        `padded_to` asks for the states of padding positions as well, up to that length; None gives no meaning to them.
+        """
+        ...
+
+    def generate_answers(
+        self, questions: "QuestionStates", beams: int, max_tokens: int, min_tokens: int
+    ) -> "list[list[Answer]]":
+        """Answers each question in the model's own words, the best answer first, at most `beams` of them.
+
+        The decoder looks at the positions where the mask of `questions` is 1. Lengths count the opening token.
+        """
+        ...
+
+    def list_answers(self, answers: Sequence[str]) -> AnswerTable:
+        """Prepares a list of answers for ranking."""
+        ...
+
+    def rank_answers(self, questions: "QuestionStates", answers: AnswerTable, top_k: int) -> "RankedAnswers":
+        """Scores the `top_k` answers of each question whose first token is most probable, or all if there are fewer."""
+        ...
+
+    def score_answers(
+        self, questions: "QuestionStates", answers: AnswerTable, index: "torch.Tensor"
+    ) -> "RankedAnswers":
+        """Scores the answers at `index` (Q, k) int64 of each question."""
+        ...

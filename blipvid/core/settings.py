@@ -4,9 +4,9 @@ Everything that can change a number stands here, so that one model goes into the
 knows the whole protocol. Where and how fast the work is done stands in `types.Runtime` instead.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from blipvid.core.config import Settings
 
@@ -84,3 +84,83 @@ class RetrievalSettings(TaskSettings):
     text_tokens: int = Field(default=35, ge=3)
     ties: Literal["expected", "blip"] = "expected"
     v2t_protocol: Literal["best-in-group", "any-text"] = "best-in-group"
+
+
+class QuestionReading(TaskSettings):
+    """How questions are read, in every task that has some.
+
+    Attributes:
+        question_words: Words kept of each question.
+        question_tokens: Word pieces kept of each question, with the two special ones.
+    """
+
+    question_words: int = Field(default=50, ge=1)  # Source: salesforce/BLIP data/utils.py, `pre_question`
+    question_tokens: int = Field(default=35, ge=3)  # Source: salesforce/BLIP models/blip_vqa.py
+
+
+AnswerBy = Literal["generate", "rank"]
+
+
+class AnsweringSettings(QuestionReading):
+    """How open questions are answered. No protocol for video was ever released; each one here is named.
+
+    Attributes:
+        answer_by: `generate`: in the model's own words by beam search; `rank`: the best of a list of answers; or both
+            in one run, as a list.
+        answers: The list for `rank`, a file below the data root: one answer a line, or JSON. `train` counts the answers
+            of the training split; None takes the benchmark's own list.
+        answers_top_n: Answers kept of the training split, the most frequent first; only with `answers: train`.
+        answer_top_k: Candidates of each question that are scored in full, chosen by the probability of their first
+            token (k_test in BLIP); 0 scores all.
+        beams: Beams of the search.
+        answer_max_tokens: Longest answer in word pieces, the opening token counted.
+        answer_min_tokens: Shortest answer, counted likewise.
+        question_mask: What generation sees of a question. `padding`: its own tokens, so that no answer depends on
+            which other questions were read with it. `ones`: padding too, as the released code does, each question
+            padded to the longest of its batch.
+        question_batch: Questions that follow each other in the annotations and are padded together under `ones`.
+    """
+
+    answer_by: tuple[AnswerBy, ...] = Field(default=("generate",), min_length=1)
+    answers: str | None = None
+    answers_top_n: int | None = Field(default=None, ge=1)
+    answer_top_k: int = Field(default=128, ge=0)  # Source: salesforce/BLIP configs/vqa.yaml, k_test
+    beams: int = Field(default=3, ge=1)  # this and the next two: salesforce/BLIP models/blip_vqa.py
+    answer_max_tokens: int = Field(default=10, ge=2)
+    answer_min_tokens: int = Field(default=1, ge=1)
+    question_mask: Literal["padding", "ones"] = "padding"
+    question_batch: int = Field(default=32, ge=1)  # Source: salesforce/BLIP configs/vqa.yaml, batch_size_test
+
+    @field_validator("answer_by", mode="before")
+    @classmethod
+    def _one_or_both(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("answer_by")
+    @classmethod
+    def _each_once(cls, value: tuple[AnswerBy, ...]) -> tuple[AnswerBy, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a protocol twice")
+        return value
+
+    @model_validator(mode="after")
+    def _counted_answers(self) -> "AnsweringSettings":
+        if self.answers_top_n is not None and self.answers != "train":
+            raise ValueError("'answers_top_n' goes with 'answers: train'")
+        return self
+
+
+class ChoiceSettings(QuestionReading):
+    """How one of several options is chosen.
+
+    Attributes:
+        choose_by: `rank`: the option whose tokens the answer decoder finds likeliest after reading the question;
+            `match`: the option, behind the question where there is one, that matches the clip best (matching logit +
+            cosine), for retrieval models.
+        caption_words: Words kept of each text under `match`.
+        text_tokens: Word pieces kept of each text under `match`.
+    """
+
+    choose_by: Literal["rank", "match"] = "rank"
+    caption_words: int = Field(default=40, ge=1)
+    text_tokens: int = Field(default=35, ge=3)

@@ -82,6 +82,66 @@ class RetrievalSet:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerList:
+    """The answers that ranking chooses from.
+
+    Attributes:
+        name: What it is called in tables, for instance `answer_set.txt` or `train-top-1000`.
+        answers: A answers, no two alike, in the order of their source.
+        sha256: Of the answers, one a line.
+    """
+
+    name: str
+    answers: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Questions about clips; what counts as an answer stands in the two kinds of set below.
+
+    Attributes:
+        clips: V clips, ids unique.
+        questions: Q questions as annotated, not yet cleaned; empty where the options alone are the question.
+        question_ids: Q ids, unique.
+        question_clip: (Q,) int64, for each question the position of its clip in `clips`.
+        kinds: Q kinds, by which accuracy is also given: the question word, or what the annotations say.
+    """
+
+    clips: tuple[Clip, ...]
+    questions: tuple[str, ...]
+    question_ids: tuple[str, ...]
+    question_clip: npt.NDArray[np.int64]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet(Questions):
+    """Open questions with one right answer each.
+
+    Attributes:
+        answers: Q right answers as annotated.
+        answer_list: What ranking chooses from, or None where answers are generated only.
+    """
+
+    answers: tuple[str, ...]
+    answer_list: AnswerList | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSet(Questions):
+    """Multiple choice: each question has options of its own.
+
+    Attributes:
+        options: For each of the Q questions its options as annotated, at least two; their number may differ.
+        right: (Q,) int64, the position of the right one among them.
+    """
+
+    options: tuple[tuple[str, ...], ...]
+    right: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A clip that gave no frames, and why."""
 
