@@ -19,7 +19,7 @@ from torch import nn
 from blipvid.core.errors import CheckpointError
 from blipvid.core.places import PACKAGE, cache_folder
 from blipvid.models.hub import hub_file
-from blipvid.models.layouts import kind_of, to_official
+from blipvid.models.layouts import TIED, kind_of, to_official
 from blipvid.models.vision import resize_positions
 
 State = dict[str, torch.Tensor]
@@ -37,6 +37,7 @@ class KeyReport:
         dropped: Keys of the file that the model does not have (momentum copies, queues, other heads).
         missing: Keys of the model that the file does not have; empty after a load that succeeded.
         resized: Keys whose tensor was resized, that is position tables.
+        tied: Keys of the file that are second names of tensors which the model shares.
     """
 
     matched: tuple[str, ...]
@@ -44,6 +45,7 @@ class KeyReport:
     dropped: tuple[str, ...]
     missing: tuple[str, ...]
     resized: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         counts = {name: len(getattr(self, name)) for name in self.__slots__}
@@ -149,14 +151,15 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
         The report; nothing in it is missing.
 
     Raises:
-        CheckpointError: A key that the model needs is missing or has another shape, or the file has more layers of a
-            tower than the model.
+        CheckpointError: A key that the model needs is missing or has another shape, the file has more layers of a
+            tower than the model, or two names of a shared tensor hold different ones.
 
     Source of the rule that position tables are resized and training-only keys ignored: salesforce/BLIP
     models/blip.py `load_checkpoint`. Unlike there, a key that does not fit is an error and never dropped in silence.
     """
     wanted = model.state_dict()
     found = {to_official(key): key for key in state}
+    tied = _join_tied(found, wanted, state, source)
     fitting, resized, wrong = {}, [], []
     for key, place in wanted.items():
         if key not in found:
@@ -185,7 +188,27 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
         dropped=tuple(held for key, held in found.items() if key not in wanted),
         missing=(),
         resized=tuple(resized),
+        tied=tied,
     )
+
+
+def _join_tied(
+    found: dict[str, str], wanted: Collection[str], state: Mapping[str, torch.Tensor], source: str
+) -> tuple[str, ...]:
+    """Takes the second names of tensors that the model shares out of `found`; returns them as the file has them."""
+    tied = []
+    for second, first in TIED.items():
+        if second not in found or first not in wanted:
+            continue
+        tied.append(found.pop(second))
+        held = state[tied[-1]]
+        if first not in found:
+            found[first] = tied[-1]
+        elif not torch.equal(held, state[found[first]]):
+            raise CheckpointError(
+                f"{source}: {tied[-1]} and {found[first]} differ, but BLIP shares them; the file is of another model."
+            )
+    return tuple(tied)
 
 
 _LAYER = re.compile(r"(.+\.(?:blocks|layer)\.)\d+(\..+)")

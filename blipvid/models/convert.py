@@ -14,8 +14,10 @@ from safetensors.torch import save_file
 from blipvid.core.config import did_you_mean
 from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
+from blipvid.models.answerer import BlipAnswerer
+from blipvid.models.blip import BlipModel
 from blipvid.models.checkpoints import State
-from blipvid.models.layouts import to_hugging_face
+from blipvid.models.layouts import TIED, to_hugging_face
 from blipvid.models.med import DROPOUT
 from blipvid.models.med import LAYER_NORM_EPS as TEXT_EPS
 from blipvid.models.retriever import BlipRetriever
@@ -25,16 +27,22 @@ from blipvid.models.vision import PIXEL_MEAN, PIXEL_STD
 
 LAYOUTS = ("blipvid", "official", "hf")
 
+_KINDS: dict[type[BlipModel], tuple[str, str]] = {
+    BlipRetriever: ("retrieval", "BlipForImageTextRetrieval"),
+    BlipAnswerer: ("vqa", "BlipForQuestionAnswering"),
+}
+"""Model -> its task in model files, and transformers' class for it."""
 
-def convert(model: BlipRetriever, spec: ModelSpec, layout: str, out: Path, image_size: int) -> Path:
+
+def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_size: int) -> Path:
     """Writes a model.
 
     Args:
         model: The loaded model.
         spec: Its model file.
         layout: `blipvid` (a folder: model file, safetensors, tokenizer), `official` (one `.pth` as salesforce/BLIP's
-            ITM class saves it, with a model file beside it) or `hf` (a folder for
-            `BlipForImageTextRetrieval.from_pretrained`, with a model file in it).
+            ITM or VQA class saves it, with a model file beside it) or `hf` (a folder for `from_pretrained` of
+            transformers' `BlipForImageTextRetrieval` or `BlipForQuestionAnswering`, with a model file in it).
         out: Folder to write into; made where absent.
         image_size: Side in pixels of the pictures the model takes now.
 
@@ -42,17 +50,23 @@ def convert(model: BlipRetriever, spec: ModelSpec, layout: str, out: Path, image
         The model file (`.yaml`) that loads what was written.
 
     Raises:
-        ConfigError: No such layout.
+        ConfigError: No such layout, or the model does not fit into it.
     """
     if layout not in LAYOUTS:
         raise ConfigError(f"unknown layout '{layout}': one of {', '.join(LAYOUTS)}.{did_you_mean(layout, LAYOUTS)}")
+    task, hugging_face_class = _KINDS[type(model)]
+    if layout == "hf" and task == "vqa" and spec.vision.width != spec.text.width:
+        raise ConfigError(
+            f"model '{spec.name}': its towers are {spec.vision.width} and {spec.text.width} wide, and "
+            f"{hugging_face_class} knows equal towers only; write layout 'official' or 'blipvid'."
+        )
     out.mkdir(parents=True, exist_ok=True)
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     model.tokenizer.save(out)
     if layout == "official":
         checkpoint = f"{spec.name}.pth"
         with replacing(out / checkpoint) as path:
-            torch.save({"model": _with_positions(state, spec)}, path)
+            torch.save({"model": _as_stored_officially(state, spec)}, path)
     else:
         checkpoint = "model.safetensors"
         names = to_hugging_face if layout == "hf" else str
@@ -60,7 +74,7 @@ def convert(model: BlipRetriever, spec: ModelSpec, layout: str, out: Path, image
         with replacing(out / checkpoint) as path:
             save_file(tensors, path, metadata={"format": "pt"})
     if layout == "hf":
-        _write_json(out / "config.json", _hugging_face_config(model, spec, image_size))
+        _write_json(out / "config.json", _hugging_face_config(hugging_face_class, model, spec, image_size))
         _write_json(out / "preprocessor_config.json", _hugging_face_pixels(image_size))
     written = spec.model_copy(
         update={
@@ -69,7 +83,7 @@ def convert(model: BlipRetriever, spec: ModelSpec, layout: str, out: Path, image
             "sha256": None,
             "image_size": image_size,
             "vocab": "vocab.txt",
-            "task": "retrieval",
+            "task": task,
         }
     )
     model_file = out / f"{spec.name}.yaml"
@@ -79,16 +93,19 @@ def convert(model: BlipRetriever, spec: ModelSpec, layout: str, out: Path, image
     return model_file
 
 
-def _with_positions(state: State, spec: ModelSpec) -> State:
-    """Adds the buffer of position numbers that the official text tower stores."""
-    return {**state, "text_encoder.embeddings.position_ids": torch.arange(spec.text.max_positions)[None]}
+def _as_stored_officially(state: State, spec: ModelSpec) -> State:
+    """Adds the position numbers that every official text tower stores, and the second names of shared tensors."""
+    end = "embeddings.word_embeddings.weight"
+    towers = [key.removesuffix(end) for key in state if key.endswith(end)]
+    positions = {f"{tower}embeddings.position_ids": torch.arange(spec.text.max_positions)[None] for tower in towers}
+    return state | positions | {second: state[first] for second, first in TIED.items() if first in state}
 
 
-def _hugging_face_config(model: BlipRetriever, spec: ModelSpec, image_size: int) -> dict[str, Any]:
+def _hugging_face_config(architecture: str, model: BlipModel, spec: ModelSpec, image_size: int) -> dict[str, Any]:
     """Source: transformers' BlipConfig; defaults that differ from the official code are written out."""
     tokenizer = model.tokenizer
     return {
-        "architectures": ["BlipForImageTextRetrieval"],
+        "architectures": [architecture],
         "model_type": "blip",
         "projection_dim": spec.embed_dim,
         "image_text_hidden_size": spec.embed_dim,

@@ -20,6 +20,13 @@ _HUGGING_FACE = (
 )
 
 
+TIED = {
+    "text_decoder.cls.predictions.decoder.weight": "text_decoder.bert.embeddings.word_embeddings.weight",
+    "text_decoder.cls.predictions.decoder.bias": "text_decoder.cls.predictions.bias",
+}
+"""Second names of shared tensors. Official files hold both, Hugging Face's one or the other, blipvid's the latter."""
+
+
 def _pattern(template: str) -> str:
     return re.escape(template).replace(r"\{\}", "(.+)")
 

@@ -1,17 +1,15 @@
 """The multimodal mixture of encoder-decoder (MED): one BERT that reads text alone or text together with a picture.
 
-Shape legend: B batch, Q texts, L text length, D text width, V memory length (all tokens of a clip), H heads,
-P packed length (the tokens of many texts, one after the other, without padding).
+Shape legend: B batch, M pictures or clips in a memory, L text length, D text width, V memory length (all tokens of a
+clip), H heads.
 
 Parameter names are the official ones. The text tower is ours, not transformers', because cross-attention keys and
-values must be shared between texts (`VisualMemory`) and because its internals have changed under BLIP many times.
-Decoding is a third use of the same layers: a causal mask beside the padding mask, and an LM head above.
+values must be shared between texts (`Memory`) and because its internals have changed under BLIP many times.
+Decoding is a third use of the same layers, in `decoder.py`; reading many texts without padding is in `packed.py`.
 
 Source: salesforce/BLIP models/med.py; Li et al. 2022, section 3.1.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -25,9 +23,6 @@ DROPOUT = 0.1  # same source; on hidden states and attention weights
 INIT_STD = 0.02  # same source, `initializer_range`
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
-
-PACKED_TOKENS = 8192
-"""Tokens of texts that go through one layer at once; bounds memory, changes nothing else."""
 
 
 class Projections(nn.Module):
@@ -134,25 +129,37 @@ class Layers(nn.Module):
         self.layer = nn.ModuleList(MedLayer(size, memory_width) for _ in range(size.depth))
 
 
-class VisualMemory:
-    """The cross-attention keys and values of pictures or of one clip, made from its tokens and shared by all readers.
+class Memory:
+    """Cross-attention keys and values of what a text is read or written with, shared by all texts that meet it.
 
-    They are made layer by layer when a reader arrives there, so that only one layer's are alive at a time; with
+    For the encoder it holds the tokens of pictures or of one clip, for the answer decoder the states of questions. Keys
+    and values are made layer by layer when a reader arrives there, so that only one layer's are alive at a time; with
     `keep` they stay for the next reader (8 frames at 384 px in fp32: 28 MB a layer, 340 MB for all twelve).
 
     Args:
         tower: The text tower whose key and value projections are used.
-        tokens: (B, V, memory width) float. B is 1 for a clip met by many texts.
+        tokens: (M, V, memory width) float. M is 1 for a clip met by many texts.
         keep: Whether to hold on to the keys and values of every layer.
+        mask: (M, V), 1 or True where there is something to look at; None where that is everywhere.
+
+    Attributes:
+        tokens: As given.
+        allowed: (M, 1, 1, V) bool, or None.
     """
 
-    def __init__(self, tower: "MedEncoder", tokens: torch.Tensor, keep: bool = False) -> None:
+    def __init__(
+        self, tower: "MedEncoder", tokens: torch.Tensor, keep: bool = False, mask: torch.Tensor | None = None
+    ) -> None:
         self.tokens = tokens
+        self.allowed = None if mask is None else mask.bool()[:, None, None, :]
         self._tower = tower
         self._kept: dict[int, KeysValues] | None = {} if keep else None
 
+    def __len__(self) -> int:
+        return len(self.tokens)
+
     def layer(self, number: int) -> KeysValues:
-        """Returns the keys and values of one layer, each (B, H, V, D/H)."""
+        """Returns the keys and values of one layer, each (M, H, V, D/H)."""
         if self._kept is not None and number in self._kept:
             return self._kept[number]
         made = self._tower.layers[number].crossattention.keys_values(self.tokens)
@@ -161,38 +168,29 @@ class VisualMemory:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class PackedTexts:
-    """Texts one after the other without padding, sorted by length so that equal lengths lie together.
+class Cache:
+    """Self-attention keys and values of the tokens that texts have so far, for texts that grow token by token.
 
     Attributes:
-        ids: (P,) int64.
-        positions: (P,) int64, the place of each token in its text.
-        runs: For each distinct length, (length, how many texts).
-        firsts: (Q,) int64, where each text begins, in sorted order.
-        order: (Q,) int64, the original place of each sorted text.
+        length: Tokens so far.
     """
 
-    ids: torch.Tensor
-    positions: torch.Tensor
-    runs: tuple[tuple[int, int], ...]
-    firsts: torch.Tensor
-    order: torch.Tensor
+    def __init__(self) -> None:
+        self.length = 0
+        self._layers: dict[int, KeysValues] = {}
 
+    def extend(self, number: int, new: KeysValues) -> KeysValues:
+        """Adds the keys and values of new tokens (B, H, L, D/H) to a layer; returns all that the layer has."""
+        if number in self._layers:
+            keys, values = self._layers[number]
+            new = torch.cat([keys, new[0]], dim=2), torch.cat([values, new[1]], dim=2)
+        self._layers[number] = new
+        self.length = new[0].shape[2]
+        return new
 
-def pack(ids: torch.Tensor, lengths: torch.Tensor) -> PackedTexts:
-    """Packs right-padded ids (Q, L) of the given lengths (Q,)."""
-    ordered, order = torch.sort(lengths, stable=True)
-    distinct, counts = torch.unique_consecutive(ordered, return_counts=True)
-    steps = torch.arange(ids.shape[1], device=ids.device)
-    inside = steps < ordered[:, None]
-    return PackedTexts(
-        ids=ids[order][inside],
-        positions=steps.expand(len(order), -1)[inside],
-        runs=tuple(zip(distinct.tolist(), counts.tolist(), strict=True)),
-        firsts=torch.cumsum(ordered, 0) - ordered,
-        order=order,
-    )
+    def select(self, rows: torch.Tensor) -> None:
+        """Keeps the texts at `rows` (int64), in that order; a row may occur several times."""
+        self._layers = {number: (keys[rows], values[rows]) for number, (keys, values) in self._layers.items()}
 
 
 class MedEncoder(nn.Module):
@@ -208,95 +206,58 @@ class MedEncoder(nn.Module):
         super().__init__()
         self.embeddings = Embeddings(size, vocab_size)
         self.encoder = Layers(size, memory_width)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     @property
     def layers(self) -> list[MedLayer]:
         """The layers, first to last."""
         return cast(list[MedLayer], list(self.encoder.layer))
 
-    def remember(self, tokens: torch.Tensor, keep: bool = False) -> VisualMemory:
-        """Makes the memory of pictures or of a clip from their tokens (B, V, memory width)."""
-        return VisualMemory(self, tokens, keep)
+    def remember(self, tokens: torch.Tensor, keep: bool = False, mask: torch.Tensor | None = None) -> Memory:
+        """Makes the memory of M things from their tokens (M, V, memory width); see `Memory`."""
+        return Memory(self, tokens, keep, mask)
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, memory: VisualMemory | None = None) -> torch.Tensor:
-        """Reads a padded batch; the way of training, and of whoever needs all states.
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
+        """Reads a padded batch.
 
         Args:
             ids: (B, L) int64, right-padded.
             mask: (B, L), 1 or True for tokens.
-            memory: What cross-attention reads, of B pictures or of one; None reads the text alone.
+            memory: What cross-attention reads; B is a multiple of its M, and texts of the same thing stand together.
+                None reads the text alone.
 
         Returns:
-            (B, L, D) states. Those of padding positions mean nothing.
+            (B, L, D) states. Padding positions have states too: those of [PAD] tokens that see the text.
         """
-        allowed = mask.bool()[:, None, None, :]
         x = self.embeddings(ids, torch.arange(ids.shape[1], device=ids.device))
+        return self.run(x, mask.bool()[:, None, None, :], memory)
+
+    def run(
+        self, x: torch.Tensor, allowed: torch.Tensor | None, memory: Memory | None = None, cache: Cache | None = None
+    ) -> torch.Tensor:
+        """Sends embedded texts through all layers.
+
+        Args:
+            x: (B, L, D) embeddings.
+            allowed: Bool, broadcastable to (B, H, L, all tokens), True where attention is allowed; None everywhere.
+            memory: As in `forward`.
+            cache: Holds the tokens before these, and takes these in.
+
+        Returns:
+            (B, L, D) states.
+        """
         for number, layer in enumerate(self.layers):
-            x = layer.attention(x, layer.attention.keys_values(x), allowed)
+            own = layer.attention.keys_values(x)
+            x = layer.attention(x, own if cache is None else cache.extend(number, own), allowed)
             if memory is not None:
-                x = layer.crossattention(x, memory.layer(number))
+                # all texts that meet one thing are one long query to it, so its keys and values are never repeated
+                asked = x.reshape(len(memory), -1, x.shape[-1])
+                x = layer.crossattention(asked, memory.layer(number), memory.allowed).view_as(x)
             x = layer.feed_forward(x)
         return x
 
-    def first_states(self, ids: torch.Tensor, mask: torch.Tensor, memory: VisualMemory | None = None) -> torch.Tensor:
-        """Reads many texts and returns the state of each one's first token, which is all that scoring needs.
 
-        The same numbers as `forward(...)[:, 0]` up to rounding, with less work: no padding is computed; all texts are
-        one long query to the memory of one clip, whose keys and values are never repeated; in the last layer only the
-        first tokens ask.
-
-        Args:
-            ids: (Q, L) int64, right-padded.
-            mask: (Q, L), 1 or True for tokens; at least one each.
-            memory: The memory of *one* clip (B = 1), or None to read the texts alone.
-
-        Returns:
-            (Q, D) states in the order of the texts.
-        """
-        pieces = [pack(*piece) for piece in _pieces(ids, mask.sum(1))]
-        states = [self.embeddings(piece.ids, piece.positions) for piece in pieces]
-        last = len(self.layers) - 1
-        for number, layer in enumerate(self.layers):
-            keys_values = memory.layer(number) if memory is not None else None
-            for i, piece in enumerate(pieces):
-                x = _attend_in_runs(layer.attention, states[i], piece, firsts_only=number == last)
-                if keys_values is not None:
-                    x = layer.crossattention(x[None], keys_values)[0]
-                states[i] = layer.feed_forward(x)
-        found = [torch.empty_like(x).index_copy_(0, p.order, x) for p, x in zip(pieces, states, strict=True)]
-        return torch.cat(found)
-
-
-def _attend_in_runs(attention: Attention, x: torch.Tensor, texts: PackedTexts, firsts_only: bool) -> torch.Tensor:
-    """Self-attention of packed states (P, D), each run of equally long texts as one batch, so that no mask is needed.
-
-    Returns:
-        (P, D) states, or (Q, D) of the first tokens only.
-    """
-    askers = x[texts.firsts] if firsts_only else x
-    query, key, value = attention.self.query(askers), attention.self.key(x), attention.self.value(x)
-    gathered, start, asked = [], 0, 0
-    for length, count in texts.runs:
-        stop, heard = start + length * count, asked + (count if firsts_only else length * count)
-        q, k, v = (
-            attention.self.split(part.unflatten(0, (count, -1)))
-            for part in (query[asked:heard], key[start:stop], value[start:stop])
-        )
-        gathered.append(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1))
-        start, asked = stop, heard
-    return attention.output(torch.cat(gathered), askers)
-
-
-def _pieces(ids: torch.Tensor, lengths: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Cuts texts into pieces of at most about PACKED_TOKENS tokens each."""
-    filled = torch.cumsum(lengths, 0)
-    number = torch.div(filled - 1, PACKED_TOKENS, rounding_mode="floor")
-    sizes = torch.unique_consecutive(number, return_counts=True)[1].tolist()
-    yield from zip(ids.split(sizes), lengths.split(sizes), strict=True)
-
-
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """BERT's initialisation. Source: salesforce/BLIP models/med.py `_init_weights`; the pad row is not zeroed."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=INIT_STD)

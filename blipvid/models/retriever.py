@@ -10,17 +10,17 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from blipvid.core.features import Features, Texts
-from blipvid.models.med import MedEncoder, VisualMemory
-from blipvid.models.precision import Precision
+from blipvid.models.blip import BlipModel
+from blipvid.models.med import MedEncoder, Memory
+from blipvid.models.packed import first_states
 from blipvid.models.spec import ModelSpec
 from blipvid.models.tokenizer import Tokenizer
-from blipvid.models.vision import build_vision, normalise_pixels
 
 MATCH = 1
 """Index of "they match" in the two-way matching head. Source: salesforce/BLIP models/blip_retrieval.py."""
 
 
-class BlipRetriever(nn.Module):
+class BlipRetriever(BlipModel):
     """Image, text and matching encoder with official parameter names; satisfies `core.protocols.Retriever`.
 
     Args:
@@ -33,20 +33,11 @@ class BlipRetriever(nn.Module):
     def __init__(
         self, spec: ModelSpec, tokenizer: Tokenizer, image_size: int | None = None, drop_path: float = 0.0
     ) -> None:
-        super().__init__()
-        self.tokenizer = tokenizer
-        self.precision = Precision("fp32")
-        self.max_tokens = spec.text.max_positions
-        self.visual_encoder = build_vision(spec.vision, image_size or spec.image_size, drop_path)
+        super().__init__(spec, tokenizer, image_size, drop_path)
         self.text_encoder = MedEncoder(spec.text, len(tokenizer), memory_width=spec.vision.width)
         self.vision_proj = nn.Linear(spec.vision.width, spec.embed_dim)
         self.text_proj = nn.Linear(spec.text.width, spec.embed_dim)
         self.itm_head = nn.Linear(spec.text.width, 2)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.itm_head.weight.device
 
     def encode_images(self, pixels: torch.Tensor) -> Features:
         """Encodes pictures.
@@ -57,9 +48,8 @@ class BlipRetriever(nn.Module):
         Returns:
             Tokens (B, 1 + (S/patch)^2, D) and projected class tokens (B, E), not normalised.
         """
-        pixels = normalise_pixels(pixels.to(self.device))
+        tokens = self.see(pixels)
         with self.precision.context(self.device):
-            tokens = self.visual_encoder(pixels)
             return Features(tokens, self.vision_proj(tokens[:, 0]))
 
     def encode_texts(self, texts: Sequence[str], max_tokens: int) -> Texts:
@@ -74,14 +64,14 @@ class BlipRetriever(nn.Module):
         """
         ids, mask = (part.to(self.device) for part in self.tokenizer(texts, min(max_tokens, self.max_tokens)))
         with self.precision.context(self.device):
-            embeds = self.text_proj(self.text_encoder.first_states(ids, mask))
+            embeds = self.text_proj(first_states(self.text_encoder, ids, mask))
         return Texts(ids, mask, normalize(embeds.float(), dim=-1))
 
-    def remember(self, tokens: torch.Tensor) -> VisualMemory:
+    def remember(self, tokens: torch.Tensor) -> Memory:
         """Makes the memory of one clip from its tokens (N*T, D)."""
         return self.text_encoder.remember(tokens[None].to(self.device))
 
-    def match(self, memory: VisualMemory, texts: Texts) -> torch.Tensor:
+    def match(self, memory: Memory, texts: Texts) -> torch.Tensor:
         """Scores texts against one clip.
 
         Args:
@@ -96,5 +86,5 @@ class BlipRetriever(nn.Module):
         ids = texts.ids.clone()
         ids[:, 0] = self.tokenizer.enc
         with self.precision.context(self.device):
-            states = self.text_encoder.first_states(ids, texts.mask, memory)
+            states = first_states(self.text_encoder, ids, texts.mask, memory)
             return self.itm_head(states)[:, MATCH].float()

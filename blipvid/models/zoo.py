@@ -4,18 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from blipvid.core.config import did_you_mean, read_yaml, validate
 from blipvid.core.errors import CapabilityError, CheckpointError, ConfigError
 from blipvid.core.places import PACKAGE, definitions
+from blipvid.models.answerer import BlipAnswerer
+from blipvid.models.blip import BlipModel
 from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, file_sha256, load_into, read_state
 from blipvid.models.precision import Precision
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec
 from blipvid.models.tokenizer import load_tokenizer
 
-_BUILDERS = {"pretrain": BlipRetriever, "retrieval": BlipRetriever}
+_BUILDERS: dict[str, type[BlipModel]] = {"pretrain": BlipRetriever, "retrieval": BlipRetriever, "vqa": BlipAnswerer}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class LoadedModel:
     """
 
     spec: ModelSpec
-    model: nn.Module
+    model: BlipModel
     report: KeyReport
     sha256: str
     source: Path
@@ -84,7 +85,7 @@ def _vocabulary(vocab: str, folder: Path) -> str:
     return str(beside) if beside.is_file() or beside.suffix == ".txt" else vocab
 
 
-def build(spec: ModelSpec, image_size: int | None = None, drop_path: float = 0.0) -> BlipRetriever:
+def build(spec: ModelSpec, image_size: int | None = None, drop_path: float = 0.0) -> BlipModel:
     """Builds an untrained model.
 
     Args:
@@ -99,7 +100,7 @@ def build(spec: ModelSpec, image_size: int | None = None, drop_path: float = 0.0
     if spec.task not in _BUILDERS:
         raise CapabilityError(
             f"model '{spec.name}' is a {spec.task} model, and this version of blipvid runs {', '.join(_BUILDERS)} "
-            "models only; choose a retrieval model ('blipvid models list')."
+            "models only; choose one of these ('blipvid models list')."
         )
     tokenizer = load_tokenizer(spec.vocab)
     stated = spec.text.vocab_size

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from blipvid.models.med import MedEncoder, VisualMemory
+from blipvid.models.med import MedEncoder, Memory
 from blipvid.models.retriever import BlipRetriever
 from blipvid.train.images import PictureBatch
 from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
@@ -77,7 +77,7 @@ def read_firsts(
     tower: MedEncoder,
     ids: torch.Tensor,
     mask: torch.Tensor,
-    memory: VisualMemory | None = None,
+    memory: Memory | None = None,
     which: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Reads texts, alone or each with a picture of the batch, and returns the state of each one's first token.

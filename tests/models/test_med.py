@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blipvid.models import med
+from blipvid.models import packed
+from blipvid.models.packed import all_states, first_states
 from blipvid.models.retriever import BlipRetriever
 from tests.models.tiny import tiny_retriever
 
@@ -31,10 +32,11 @@ def test_packed_reading_equals_padded_reading(
     tower = model.text_encoder
     tokens = torch.randn(1, 30, 24, generator=torch.Generator().manual_seed(1))
     memory = tower.remember(tokens) if with_memory else None
-    plain = tower(ids, mask, memory)[:, 0]
+    plain = tower(ids, mask, memory) * mask[..., None]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(med, "PACKED_TOKENS", piece)
-        torch.testing.assert_close(tower.first_states(ids, mask, memory), plain, atol=2e-6, rtol=1e-5)
+        patch.setattr(packed, "PACKED_TOKENS", piece)
+        torch.testing.assert_close(first_states(tower, ids, mask, memory), plain[:, 0], atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(all_states(tower, ids, mask, memory), plain, atol=2e-6, rtol=1e-5)
 
 
 def test_padding_does_not_matter(model: BlipRetriever) -> None:
@@ -65,8 +67,9 @@ def test_memory_is_made_once_when_kept(model: BlipRetriever) -> None:
 def test_order_of_frames_does_not_matter_but_their_content_does(model: BlipRetriever) -> None:
     ids, mask = padded([4, 4])
     frames = torch.randn(2, 5, 24)
-    there = model.text_encoder.first_states(ids, mask, model.text_encoder.remember(frames.flatten(0, 1)[None]))
-    back = model.text_encoder.first_states(ids, mask, model.text_encoder.remember(frames.flip(0).flatten(0, 1)[None]))
+    tower = model.text_encoder
+    there = first_states(tower, ids, mask, tower.remember(frames.flatten(0, 1)[None]))
+    back = first_states(tower, ids, mask, tower.remember(frames.flip(0).flatten(0, 1)[None]))
     torch.testing.assert_close(there, back, atol=2e-6, rtol=1e-5)
-    other = model.text_encoder.first_states(ids, mask, model.text_encoder.remember(frames[:1].flatten(0, 1)[None]))
+    other = first_states(tower, ids, mask, tower.remember(frames[:1].flatten(0, 1)[None]))
     assert (there - other).abs().max() > 1e-3

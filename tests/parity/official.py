@@ -2,7 +2,10 @@
 
 import torch
 
+from blipvid.models.answerer import BlipAnswerer
+from blipvid.models.blip import BlipModel
 from blipvid.models.checkpoints import load_into
+from blipvid.models.decoder import MedDecoder
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec, TextSize, VisionSize
 from blipvid.models.tokenizer import load_tokenizer
@@ -10,12 +13,12 @@ from blipvid.models.vision import PIXEL_MEAN, PIXEL_STD
 from tests.load_goldens import Case, Goldens
 
 
-def spec_of(case: Case, vocab: str) -> ModelSpec:
+def spec_of(case: Case, vocab: str, task: str = "retrieval") -> ModelSpec:
     """Translates the sizes that the recording states."""
     config, text = case.config, case.config["text"]
     return ModelSpec(
         name=case.folder.name,
-        task="retrieval",
+        task=task,
         checkpoint="weights.safetensors",
         image_size=config["image_size"],
         vision=VisionSize(
@@ -49,6 +52,27 @@ def retriever_of(goldens: Goldens, name: str, image_size: int | None = None) -> 
             state.setdefault(key, tensor)
     load_into(model, state, name)
     return model.eval().requires_grad_(requires_grad=False)
+
+
+def answerer_of(goldens: Goldens, name: str = "vqa") -> BlipAnswerer:
+    """Builds our answerer with the recorded weights, in evaluation mode."""
+    case = goldens[name]
+    spec = spec_of(case, str(goldens.vocab), "vqa")
+    model = BlipAnswerer(spec, load_tokenizer(spec.vocab))
+    load_into(model, case.tensors("weights"), name)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+class Captioner(BlipModel):
+    """The vision tower and a decoder that looks at the picture."""
+
+    def __init__(self, goldens: Goldens) -> None:
+        case = goldens["captioning"]
+        spec = spec_of(case, str(goldens.vocab), "caption")
+        super().__init__(spec, load_tokenizer(spec.vocab))
+        self.text_decoder = MedDecoder(spec.text, len(self.tokenizer), memory_width=spec.vision.width)
+        load_into(self, case.tensors("weights"), "captioning")
+        self.eval().requires_grad_(requires_grad=False)
 
 
 def unit_range(normalised: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from blipvid.core.features import Features, Texts
 from blipvid.core.settings import RetrievalSettings
 from blipvid.core.types import Clip, Frames, Result, RetrievalSet, Runtime
 from blipvid.evaluate.run import evaluate
-from blipvid.models.med import VisualMemory
+from blipvid.models.med import Memory
 from blipvid.models.retriever import BlipRetriever
 from tests.load_goldens import Goldens
 from tests.parity.official import retriever_of, unit_range
@@ -30,10 +30,10 @@ class OnRecordedPixels:
     def encode_texts(self, texts: Sequence[str], max_tokens: int) -> Texts:
         return self.model.encode_texts(texts, max_tokens)
 
-    def remember(self, tokens: torch.Tensor) -> VisualMemory:
+    def remember(self, tokens: torch.Tensor) -> Memory:
         return self.model.remember(tokens)
 
-    def match(self, memory: VisualMemory, texts: Texts) -> torch.Tensor:
+    def match(self, memory: Memory, texts: Texts) -> torch.Tensor:
         return self.model.match(memory, texts)
 
 

@@ -1,0 +1,74 @@
+"""Texts written by beam search and greedily against those of the official captioner, token by token."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from blipvid.models.generation import Hypothesis, Rules, beam_search, greedy
+from blipvid.models.med import Memory
+from tests.load_goldens import Goldens
+from tests.parity.official import Captioner, unit_range
+
+DEFAULTS = {"num_beams": 3, "max_length": 30, "min_length": 10, "repetition_penalty": 1.0}
+CASES = ["coco", "nocaps", "greedy", "default", "beam5", "greedy_rp", "beam1_short", "beam3_nomin"]
+
+
+@pytest.fixture(scope="module")
+def captioner(goldens: Goldens) -> Captioner:
+    return Captioner(goldens)
+
+
+@pytest.fixture(scope="module")
+def memory(captioner: Captioner, goldens: Goldens) -> Memory:
+    return captioner.text_decoder.remember(captioner.see(unit_range(goldens["captioning"].tensors("inputs")["image"])))
+
+
+def write(captioner: Captioner, memory: Memory, start: torch.Tensor, settings: dict[str, float]) -> list[Hypothesis]:
+    asked = {**DEFAULTS, **settings}
+    beams, max_length, min_length, penalty = (asked[key] for key in DEFAULTS)
+    rules = Rules(captioner.tokenizer.sep, int(max_length), int(min_length), penalty)
+    writing = captioner.text_decoder.begin(memory)
+    if beams == 1:
+        return greedy(writing, start, rules)
+    return [own[0] for own in beam_search(writing, start, rules, int(beams))]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_tokens_and_texts(captioner: Captioner, memory: Memory, goldens: Goldens, name: str) -> None:
+    case = goldens["captioning"]
+    wanted, values = case.tensors("outputs"), case.meta["values"]
+    written = write(captioner, memory, wanted[f"gen_{name}_start_ids"], values["settings"][name])
+    for own, recorded in zip(written, wanted[f"gen_{name}_ids"].tolist(), strict=True):
+        rest = recorded[len(own.ids) :]
+        assert list(own.ids) == recorded[: len(own.ids)]
+        assert rest == [captioner.tokenizer.sep, *[captioner.tokenizer.pad] * (len(rest) - 1)][: len(rest)]
+    prompt = len(case.config["prompt"])
+    assert [captioner.tokenizer.decode(own.ids)[prompt:] for own in written] == values[f"gen_{name}_text"]
+
+
+def test_the_recorded_cases_are_all_here(goldens: Goldens) -> None:
+    assert sorted(goldens["captioning"].meta["values"]["settings"]) == sorted(CASES)
+
+
+def test_scores(captioner: Captioner, memory: Memory, goldens: Goldens) -> None:
+    case = goldens["captioning"]
+    wanted = case.tensors("outputs")
+    written = write(captioner, memory, wanted["gen_coco_start_ids"], case.meta["values"]["settings"]["coco"])
+    scores = torch.tensor([own.score for own in written])
+    assert_close(scores, wanted["gen_coco_scores"], atol=case.atol, rtol=1e-4)
+    assert_close(scores * torch.tensor([len(own.ids) for own in written]), torch.tensor([o.logprob for o in written]))
+
+
+def test_start(captioner: Captioner, goldens: Goldens) -> None:
+    case = goldens["captioning"]
+    ids, _ = captioner.tokenizer([case.config["prompt"]])
+    ids[:, 0] = captioner.tokenizer.dec
+    assert (case.tensors("outputs")["gen_coco_start_ids"] == ids[:, :-1]).all()
+
+
+def test_logits_of_given_texts(captioner: Captioner, memory: Memory, goldens: Goldens) -> None:
+    case = goldens["captioning"]
+    wanted = case.tensors("outputs")
+    logits = captioner.text_decoder(wanted["lm_input_ids"], wanted["lm_mask"], memory)
+    seen = wanted["lm_mask"][:2].bool()
+    assert_close(logits[:2][seen], wanted["lm_logits_first2"][seen], atol=case.atol, rtol=1e-4)
