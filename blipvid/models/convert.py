@@ -66,7 +66,7 @@ def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_siz
     if layout == "official":
         checkpoint = f"{spec.name}.pth"
         with replacing(out / checkpoint) as path:
-            torch.save({"model": _as_stored_officially(state, spec)}, path)
+            torch.save({"model": as_stored_officially(state, spec)}, path)
     else:
         checkpoint = "model.safetensors"
         names = to_hugging_face if layout == "hf" else str
@@ -93,7 +93,7 @@ def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_siz
     return model_file
 
 
-def _as_stored_officially(state: State, spec: ModelSpec) -> State:
+def as_stored_officially(state: State, spec: ModelSpec) -> State:
     """Adds the position numbers that every official text tower stores, and the second names of shared tensors."""
     end = "embeddings.word_embeddings.weight"
     towers = [key.removesuffix(end) for key in state if key.endswith(end)]

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from blipvid.core.errors import CheckpointError
 from blipvid.models.checkpoints import fetch, load_into, read_state
-from tests.models.tiny import tiny_retriever, tiny_spec
+from tests.models.tiny import tiny_answerer, tiny_retriever, tiny_spec
 
 
 class Opener:
@@ -146,3 +146,33 @@ def test_a_model_file_with_too_few_layers_is_an_error(tmp_path: Path) -> None:
         shallow = tiny_retriever(tmp_path, **{tower: sizes.model_copy(update={"depth": 1})})
         with pytest.raises(CheckpointError, match="more layers than the model file says"):
             load_into(shallow, state, "file")
+
+
+WORDS, BIAS = "text_decoder.bert.embeddings.word_embeddings.weight", "text_decoder.cls.predictions.bias"
+WORDS_AGAIN = "text_decoder.cls.predictions.decoder.weight"
+BIAS_AGAIN = "text_decoder.cls.predictions.decoder.bias"
+
+
+@pytest.mark.parametrize("names", [(WORDS, BIAS), (WORDS_AGAIN, BIAS_AGAIN), (WORDS, BIAS, WORDS_AGAIN, BIAS_AGAIN)])
+def test_shared_tensors_load_under_either_name_or_both(tmp_path: Path, names: tuple[str, ...]) -> None:
+    model = tiny_answerer(tmp_path)
+    state = dict(model.state_dict())
+    words, bias = state.pop(WORDS), torch.randn(len(state.pop(BIAS)))
+    shared = {WORDS: words, WORDS_AGAIN: words.clone(), BIAS: bias, BIAS_AGAIN: bias.clone()}
+    report = load_into(model, state | {name: shared[name] for name in names}, "file")
+    assert torch.equal(model.text_decoder.bert.embeddings.word_embeddings.weight, words)
+    assert torch.equal(model.text_decoder.cls.predictions.bias, bias)
+    assert set(report.tied) == {WORDS_AGAIN, BIAS_AGAIN} & set(names)
+    assert not report.dropped
+
+
+def test_shared_tensors_that_differ_are_an_error(tmp_path: Path) -> None:
+    model = tiny_answerer(tmp_path)
+    state = dict(model.state_dict())
+    with pytest.raises(CheckpointError, match="differ, but BLIP shares them"):
+        load_into(model, {**state, WORDS_AGAIN: state[WORDS] + 1}, "file")
+
+
+def test_a_retrieval_checkpoint_answers_no_questions(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="looks like a retrieval checkpoint"):
+        load_into(tiny_answerer(tmp_path), tiny_retriever(tmp_path).state_dict(), "file")

@@ -5,22 +5,23 @@ import pytest
 import torch
 
 from blipvid.core.errors import ConfigError
-from blipvid.models.convert import LAYOUTS, convert
+from blipvid.models.convert import LAYOUTS, as_stored_officially, convert
 from blipvid.models.layouts import kind_of, to_hugging_face, to_official
-from blipvid.models.retriever import BlipRetriever
-from blipvid.models.zoo import load_model, load_spec
-from tests.models.tiny import tiny_retriever, write_model
+from blipvid.models.spec import TEXT_SIZES, VISION_SIZES, VisionSize
+from blipvid.models.zoo import build, load_model, load_spec
+from tests.models.tiny import tiny_retriever, tiny_spec, write_model
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_round_trip_is_exact(tmp_path: Path, layout: str) -> None:
-    first = load_model(str(write_model(tmp_path)))
+@pytest.mark.parametrize(("task", "width"), [("retrieval", 24), ("vqa", 16)])
+def test_round_trip_is_exact(tmp_path: Path, layout: str, task: str, width: int) -> None:
+    first = load_model(str(write_model(tmp_path, task=task, vision=VisionSize(width=width, depth=2, heads=2))))
     written = convert(first.model, first.spec, layout, tmp_path / "out", first.image_size)
     back = load_model(str(written))
     before, after = first.model.state_dict(), back.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    assert back.spec.vision == first.spec.vision
+    assert (back.spec.vision, back.spec.task) == (first.spec.vision, task)
     assert (
         back.model.tokenizer(["a red dogs runs?"])[0].tolist()
         == first.model.tokenizer(["a red dogs runs?"])[0].tolist()
@@ -45,27 +46,37 @@ def official_keys(test_data: Path) -> dict[str, dict[str, list[int]]]:
     return {name: entry["keys"] for name, entry in recorded.items()}
 
 
-def test_official_export_has_exactly_the_keys_of_the_official_class(test_data: Path, tmp_path: Path) -> None:
-    wanted = official_keys(test_data)["itm_base"]
-    from blipvid.models.spec import TEXT_SIZES, VISION_SIZES
-    from tests.models.tiny import tiny_spec
-
+@pytest.mark.parametrize(("recorded", "task"), [("itm_base", "retrieval"), ("vqa_base", "vqa")])
+def test_official_export_has_exactly_the_keys_of_the_official_class(
+    test_data: Path, tmp_path: Path, recorded: str, task: str
+) -> None:
+    wanted = official_keys(test_data)[recorded]
     vocab = test_data / "data" / "tokenizer" / "bert-base-uncased-vocab.txt"
     spec = tiny_spec(
         tmp_path,
+        task=task,
         vision=VISION_SIZES["vit-b16"],
         text=TEXT_SIZES["bert-base"],
         embed_dim=256,
-        image_size=384,
+        image_size=480 if task == "vqa" else 384,
         vocab=str(vocab),
     )
-    from blipvid.models.tokenizer import load_tokenizer
-
     with torch.device("meta"):
-        model = BlipRetriever(spec, load_tokenizer(spec.vocab))
-    ours = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
-    position_ids = "text_encoder.embeddings.position_ids"
-    assert {**ours, position_ids: [1, 512]} == wanted
+        stored = as_stored_officially(build(spec).state_dict(), spec)
+    assert {key: list(tensor.shape) for key, tensor in stored.items()} == wanted
+
+
+def test_the_answer_decoder_looks_at_text_whatever_the_vision_tower(tmp_path: Path) -> None:
+    spec = tiny_spec(tmp_path, task="vqa", vision=VISION_SIZES["vit-l16"])
+    state = build(spec).state_dict()
+    assert state["text_encoder.encoder.layer.0.crossattention.self.key.weight"].shape == (16, 1024)
+    assert state["text_decoder.bert.encoder.layer.0.crossattention.self.key.weight"].shape == (16, 16)
+
+
+def test_towers_of_different_widths_have_no_hugging_face_answerer(tmp_path: Path) -> None:
+    loaded = load_model(str(write_model(tmp_path, task="vqa")))
+    with pytest.raises(ConfigError, match="24 and 16 wide, and BlipForQuestionAnswering knows equal towers only"):
+        convert(loaded.model, loaded.spec, "hf", tmp_path / "out", 32)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
-"""A tiny retriever with random weights and a vocabulary of its own, for tests that need no recorded case."""
+"""Tiny models with random weights and a vocabulary of their own, for tests that need no recorded case."""
 
 from pathlib import Path
 
 import torch
 import yaml
 
+from blipvid.models.answerer import BlipAnswerer
+from blipvid.models.blip import BlipModel
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec, TextSize, VisionSize
 from blipvid.models.tokenizer import SPECIAL_TOKENS
@@ -35,7 +37,7 @@ def tiny_spec(folder: Path, **changes: object) -> ModelSpec:
     return ModelSpec.model_validate({**values, **changes})
 
 
-def tiny_retriever(folder: Path, **changes: object) -> BlipRetriever:
+def tiny_model(folder: Path, **changes: object) -> BlipModel:
     """The model of `tiny_spec`, in evaluation mode; its weights are large enough that scores differ."""
     model = build(tiny_spec(folder, **changes))
     generator = torch.Generator().manual_seed(7)
@@ -45,10 +47,26 @@ def tiny_retriever(folder: Path, **changes: object) -> BlipRetriever:
     return model.eval().requires_grad_(requires_grad=False)
 
 
+def tiny_retriever(folder: Path, **changes: object) -> BlipRetriever:
+    """A tiny model for retrieval."""
+    model = tiny_model(folder, **changes)
+    assert isinstance(model, BlipRetriever)
+    return model
+
+
+def tiny_answerer(folder: Path, **changes: object) -> BlipAnswerer:
+    """A tiny model for question answering."""
+    model = tiny_model(folder, **{"task": "vqa", **changes})
+    assert isinstance(model, BlipAnswerer)
+    return model
+
+
 def write_model(folder: Path, state: dict[str, torch.Tensor] | None = None, **changes: object) -> Path:
-    """Writes checkpoint and model file of a tiny retriever; returns the model file."""
+    """Writes checkpoint and model file of a tiny model; returns the model file."""
     spec = tiny_spec(folder, **changes)
-    torch.save({"model": state if state is not None else tiny_retriever(folder).state_dict()}, folder / "tiny.pth")
+    torch.save(
+        {"model": state if state is not None else tiny_model(folder, **changes).state_dict()}, folder / "tiny.pth"
+    )
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(spec.model_dump(exclude_none=True)), encoding="utf-8")
     return path
