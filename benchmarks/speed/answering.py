@@ -1,0 +1,204 @@
+"""Questions about one clip: read and answered together as blipvid does it, against one by one as BLIP does.
+
+The reference order is written here anew: each question computes the clip's keys and values for itself, attention is
+spelled out, and each candidate answer computes those of its question again. Weights are random, with attention that is
+not flat; so the work is real and the answers mean nothing, but both ways must give the same ones.
+
+    python benchmarks/speed/answering.py [--preset quick|full] [--rounds 3] [--threads 1] [--json FILE]
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rounds import Times, interleave, ratio
+from torch.nn.functional import cross_entropy
+
+from blipvid.core.features import QuestionStates
+from blipvid.models.answerer import LABEL_SMOOTHING, BlipAnswerer
+from blipvid.models.med import Attention
+from blipvid.models.spec import ModelSpec
+from blipvid.models.tokenizer import SPECIAL_TOKENS, load_tokenizer
+
+PRESETS = {
+    # frames, tokens a frame, text layers, questions, questions that the reference does, answers, candidates
+    "full": (16, 577, 12, 27, 2, 2423, 128),
+    "quick": (4, 197, 3, 27, 9, 500, 128),
+}
+WORDS = 30522
+TOLERANCE = 1e-4
+"""Of states and losses; the losses are about 30, the order of additions is all that differs."""
+
+
+def build_model(depth: int, folder: Path) -> BlipAnswerer:
+    """Builds an answerer of base width with random weights, without a trained vision tower."""
+    pieces = [*SPECIAL_TOKENS, *(f"w{n}" for n in range(WORDS - len(SPECIAL_TOKENS)))]
+    vocab = folder / "vocab.txt"
+    vocab.write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
+    spec = ModelSpec.model_validate(
+        {
+            "name": "random",
+            "task": "vqa",
+            "checkpoint": "none",
+            "image_size": 64,
+            "vision": {"width": 768, "depth": 1, "heads": 12},
+            "text": {"width": 768, "depth": depth, "heads": 12, "mlp": 3072},
+            "vocab": str(vocab),
+        }
+    )
+    torch.manual_seed(0)
+    model = BlipAnswerer(spec, load_tokenizer(vocab)).eval().requires_grad_(requires_grad=False)
+    for name, parameter in model.named_parameters():
+        if "query" in name or "key" in name:
+            parameter.mul_(4.0)
+    return model
+
+
+def draw_texts(n_texts: int, lengths: list[int], seed: int) -> list[str]:
+    """Draws different texts of as many words as `lengths` says in turn."""
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, None] = {}
+    while len(found) < n_texts:
+        length = lengths[len(found) % len(lengths)]
+        words = torch.randint(0, WORDS - len(SPECIAL_TOKENS), (length,), generator=generator).tolist()
+        found[" ".join(f"w{word}" for word in words)] = None
+    return list(found)
+
+
+def attend(attention: Attention, x: torch.Tensor, looked_at: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """One attention sub-layer with everything spelled out: x (B, L, D) looks at (B, V, D'), additive mask."""
+    query = attention.self.split(attention.self.query(x))
+    key = attention.self.split(attention.self.key(looked_at))
+    value = attention.self.split(attention.self.value(looked_at))
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5 + mask
+    return attention.output((scores.softmax(-1) @ value).transpose(-2, -3).flatten(-2), x)
+
+
+def through_layers(tower: Any, x: torch.Tensor, mask: torch.Tensor, looked_at: torch.Tensor) -> torch.Tensor:
+    """All layers, keys and values of what is looked at made in each for every text of the batch."""
+    nothing_hidden = torch.zeros(1, 1, 1, looked_at.shape[1])
+    for layer in tower.layers:
+        x = attend(layer.attention, x, x, mask)
+        x = attend(layer.crossattention, x, looked_at, nothing_hidden)
+        x = layer.feed_forward(x)
+    return x
+
+
+def reference_read(model: BlipAnswerer, tokens: torch.Tensor, question: str) -> torch.Tensor:
+    """Reads one question in the reference order: states (1, L, D)."""
+    ids, mask = model.tokenizer([question], 35)
+    ids[:, 0] = model.tokenizer.enc
+    x = model.text_encoder.embeddings(ids, torch.arange(ids.shape[1]))
+    return through_layers(model.text_encoder, x, (1.0 - mask[:, None, None, :]) * -10000.0, tokens[None])
+
+
+def reference_rank(model: BlipAnswerer, states: torch.Tensor, answers: list[str], k: int) -> torch.Tensor:
+    """Ranks answers to one question in the reference order: losses (k,) of the candidates likeliest by first token."""
+    ids, mask = model.tokenizer(answers)
+    ids[:, 0] = model.tokenizer.dec
+
+    def logits(some: torch.Tensor, some_mask: torch.Tensor) -> torch.Tensor:
+        length = some.shape[1]
+        causal = torch.ones(length, length).tril() * some_mask[:, None, None, :]
+        x = model.text_decoder.bert.embeddings(some, torch.arange(length))
+        states_of_each = states.repeat_interleave(len(some), 0)
+        hidden = through_layers(model.text_decoder.bert, x, (1.0 - causal) * -10000.0, states_of_each)
+        return model.text_decoder.logits(hidden)
+
+    first = logits(ids[:1, :1], mask[:1, :1])[0, 0].softmax(0)[ids[:, 1]]
+    best = first.argsort(descending=True, stable=True)[:k]
+    targets = ids[best].masked_fill(mask[best] == 0, -100)[:, 1:]
+    words = logits(ids[best], mask[best])[:, :-1].transpose(1, 2)
+    return cross_entropy(words, targets, reduction="none", label_smoothing=LABEL_SMOOTHING).sum(1)
+
+
+def compare(name: str, reference: Times, ours: Times) -> dict[str, Any]:
+    """Prints one line and returns it for JSON."""
+    found = ratio(reference, ours)
+    slow, fast = reference.summary(), ours.summary()
+    print(
+        f"{name:<34} {slow['cpu_s']['median']:>9.3f} {fast['cpu_s']['median']:>9.3f} "
+        f"{found['cpu']:>7.1f}x [{found['cpu_min']:.1f}, {found['cpu_max']:.1f}] {found['flop']:>7.1f}x"
+    )
+    return {"reference": slow, "ours": fast, "ratio": found}
+
+
+def main() -> int:
+    """Runs both ways; returns 1 where they disagree."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=list(PRESETS), default="full")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    n_frames, n_tokens, depth, n_questions, n_reference, n_answers, k = PRESETS[asked.preset]
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        model = build_model(depth, Path(folder))
+        tokens = torch.randn(n_frames * n_tokens, 768, generator=torch.Generator().manual_seed(1))
+        questions = draw_texts(n_questions, [5, 7, 9, 11, 6, 8], seed=2)
+        answers = draw_texts(n_answers, [1, 1, 1, 1, 1, 2, 1, 1, 1, 3], seed=3)
+        asked_for = questions[:n_reference]
+        table = model.list_answers(answers)
+
+        def read_together() -> QuestionStates:
+            return model.read_questions(model.remember(tokens), questions, 35)
+
+        def read_one_by_one() -> list[torch.Tensor]:
+            return [reference_read(model, tokens, question) for question in asked_for]
+
+        states = read_together()
+        own = [states.states[q : q + 1, : int(states.mask[q].sum())] for q in range(n_questions)]
+
+        def rank_together() -> torch.Tensor:
+            return model.rank_answers(states, table, k).losses
+
+        def rank_one_by_one() -> list[torch.Tensor]:
+            return [reference_rank(model, own[q], answers, k) for q in range(n_reference)]
+
+        calls: dict[str, dict[str, tuple[Callable[[], Any], int]]] = {
+            f"question encoder, {n_questions} questions": {
+                "reference": (read_one_by_one, n_reference),
+                "ours": (read_together, n_questions),
+            },
+            f"answer ranking, {k} of {n_answers:,}": {
+                "reference": (rank_one_by_one, n_reference),
+                "ours": (rank_together, n_questions),
+            },
+        }
+        print(
+            f"{n_frames} frames of {n_tokens} tokens, {depth} text layers, fp32, {asked.threads} thread(s), "
+            f"{asked.rounds} rounds; CPU seconds a question, median; ratio [least, most]; operations"
+        )
+        print(f"{'':<34} {'one by one':>9} {'together':>8} {'ratio':>8}")
+        lines, gaps = {}, {}
+        for name, ways in calls.items():
+            times, results = interleave(ways, asked.rounds)
+            lines[name] = compare(name, times["reference"], times["ours"])
+            gaps[name] = results
+        read, ranked = gaps.values()
+        reading_gap = max(
+            float((theirs - states.states[q : q + 1, : theirs.shape[1]]).abs().max())
+            for q, theirs in enumerate(read["reference"])
+        )
+        ranking_gap = max(float((r - o).abs().max()) for r, o in zip(ranked["reference"], ranked["ours"], strict=False))
+        same = sum(int(r.argmin() == o.argmin()) for r, o in zip(ranked["reference"], ranked["ours"], strict=False))
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"largest difference of states {reading_gap:.1e}, of losses {ranking_gap:.1e}; "
+        f"{same} of {n_reference} best answers equal; peak memory {peak_gb:.1f} GiB"
+    )
+    if asked.json:
+        gap = {"states": reading_gap, "losses": ranking_gap, "equal_answers": same, "of": n_reference}
+        asked.json.write_text(json.dumps({"lines": lines, "difference": gap, "peak_gib": peak_gb}, indent=2))
+    return 0 if max(reading_gap, ranking_gap) < TOLERANCE and same == n_reference else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Two ways of doing the same work, timed in turns in one process, so that a disturbance hits both alike.
+
+Never one side first and then the other: a machine that is busy for a minute would make up any ratio.
+"""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one way, one figure a round, for one unit of work.
+
+    Attributes:
+        cpu_s: Processor seconds of all threads.
+        wall_s: Seconds on the clock.
+        flop: Floating-point operations of one unit, counted and not timed.
+    """
+
+    cpu_s: list[float]
+    wall_s: list[float]
+    flop: float
+
+    def summary(self) -> dict[str, Any]:
+        """Returns median, least and most, for people and for JSON."""
+        return {
+            name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
+            for name, values in (("cpu_s", self.cpu_s), ("wall_s", self.wall_s))
+        } | {"gflop": self.flop / 1e9}
+
+
+def interleave(
+    ways: Mapping[str, tuple[Callable[[], Any], int]], rounds: int, seed: int = 0
+) -> tuple[dict[str, Times], dict[str, Any]]:
+    """Times all ways in every round, in an order drawn anew each time.
+
+    Args:
+        ways: Name -> what to call, and how many units of work one call does.
+        rounds: How often each is called; one call before them is not timed.
+        seed: Of the order.
+
+    Returns:
+        Times by name, and what each way returned last.
+    """
+    order, results, flop = random.Random(seed), {}, {}
+    for name, (call, units) in ways.items():
+        with FlopCounterMode(display=False) as counter:
+            results[name] = call()
+        flop[name] = counter.get_total_flops() / units
+    found: dict[str, Times] = {name: Times([], [], flop[name]) for name in ways}
+    for _ in range(rounds):
+        for name in order.sample(list(ways), len(ways)):
+            call, units = ways[name]
+            cpu, wall = time.process_time(), time.perf_counter()
+            results[name] = call()
+            found[name].cpu_s.append((time.process_time() - cpu) / units)
+            found[name].wall_s.append((time.perf_counter() - wall) / units)
+    return found, results
+
+
+def ratio(reference: Times, ours: Times) -> dict[str, float]:
+    """Returns how many times less ours takes: processor seconds round by round, and operations."""
+    each = [theirs / own for theirs, own in zip(reference.cpu_s, ours.cpu_s, strict=True)]
+    return {
+        "cpu": statistics.median(each),
+        "cpu_min": min(each),
+        "cpu_max": max(each),
+        "flop": reference.flop / ours.flop if ours.flop else float("nan"),
+    }
