@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from blipvid.core.settings import FrameSettings
 from blipvid.core.types import Clip
 from blipvid.media.decoding import decode_clip
+from tests.parity.on_files import link_clips, write_model
 
 ROOT = Path(__file__).parents[2]
 ATOL = 1e-4  # the recording's own: metrics.json, suggested_atol; its spread is 9e-7
@@ -28,51 +28,17 @@ def recorded(test_data: Path) -> Path:
 def videos(recorded: Path, test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recorded clips under the names that the official loader gave them, with their annotation file."""
     folder = tmp_path_factory.mktemp("e2e")
-    (folder / "videos").mkdir()
-    rows = [json.loads(line) for line in (recorded / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
-    for row in rows:
-        (folder / "videos" / f"{row['clip_name']}.mp4").symlink_to(test_data / "data" / "clips" / row["file"])
+    rows = link_clips(recorded / "captions.jsonl", test_data / "data" / "clips", folder / "videos")
     lines = [json.dumps({"clip_name": row["clip_name"], "caption": row["caption"]}) for row in rows]
     (folder / "msrvtt_test.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
 
-def write_model(recorded: Path, folder: Path) -> Path:
-    config = json.loads((recorded / "config.json").read_text(encoding="utf-8"))
-    text = config["text"]
-    spec = {
-        "name": "recorded",
-        "family": "blip",
-        "task": "retrieval",
-        "checkpoint": str(recorded / "model.pth"),
-        "image_size": config["image_size"],
-        "vision": {
-            "width": config["vit_width"],
-            "depth": config["vit_depth"],
-            "heads": config["vit_heads"],
-            "patch": config["patch_size"],
-            "mlp_ratio": config["mlp_ratio"],
-        },
-        "text": {
-            "width": text["hidden_size"],
-            "depth": text["num_hidden_layers"],
-            "heads": text["num_attention_heads"],
-            "mlp": text["intermediate_size"],
-            "vocab_size": text["vocab_size"],
-            "max_positions": text["max_position_embeddings"],
-        },
-        "embed_dim": config["embed_dim"],
-        "vocab": str(recorded / "vocab.txt"),
-    }
-    path = folder / "recorded.yaml"
-    path.write_text(yaml.safe_dump(spec), encoding="utf-8")
-    return path
-
-
 @pytest.mark.parametrize(("backend", "top_k", "prefix"), [("decord", 6, ""), ("pyav", 6, ""), ("auto", 23, "full_")])
 def test_scores(recorded: Path, videos: Path, tmp_path: Path, backend: str, top_k: int, prefix: str) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "run_bench.py", "msrvtt-retrieval", "--model", write_model(recorded, tmp_path)]
+    command = [sys.executable, "run_bench.py", "msrvtt-retrieval", "--model"]
+    command += [write_model(recorded, recorded / "vocab.txt", "retrieval", tmp_path)]
     command += ["--annotations", videos / "msrvtt_test.jsonl", "--media", f"{videos}/videos/{{clip}}.mp4"]
     command += ["--set", f"backend={backend}", "--set", "size=224", "--set", f"rerank_top_k={top_k}"]
     command += ["--set", "bootstrap=0", "--save-scores", "--out", out, "--device", "cpu"]
