@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blipvid.bench import consoles
 from blipvid.bench.choices import Layout
 from blipvid.core.errors import CapabilityError, ConfigError
 from blipvid.core.files import replacing
@@ -29,7 +30,7 @@ def list_models() -> None:
     for path in sorted(definitions("configs/models").glob("*.yaml")):
         spec = validate(ModelSpec, read_yaml(path), path)
         table.add_row(spec.name, spec.task, str(spec.image_size), spec.about or spec.checkpoint)
-    _print(table)
+    consoles.out().print(table)
 
 
 @models.command("show")
@@ -77,7 +78,7 @@ def list_datasets() -> None:
     for name in list_benchmarks():
         spec = load_benchmark(name)
         table.add_row(name, spec.task, spec.about, spec.model or "")
-    _print(table)
+    consoles.out().print(table)
 
 
 @datasets.command("show")
@@ -111,9 +112,7 @@ def new_dataset(
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     typer.echo(f"written: {path}")
-    from rich.console import Console
-
-    show_checks(examine(Question(benchmark=str(path), data_root=data_root)), Console())
+    show_checks(examine(Question(benchmark=str(path), data_root=data_root)), consoles.out())
 
 
 def _table(*columns: str) -> "Table":
@@ -123,10 +122,3 @@ def _table(*columns: str) -> "Table":
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in ("benchmark", "model", "task"))
     return table
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console
-
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)

@@ -8,22 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blipvid.bench import catalogue
-from blipvid.bench.choices import Format, Precision, Resize
+from blipvid.bench import catalogue, consoles, file_commands
+from blipvid.bench.choices import Format, Precision
 from blipvid.core.errors import BlipvidError, ConfigError
 from blipvid.core.threads import wait_passively
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from blipvid.bench.runner import Job, Request, Run
     from blipvid.core.types import Runtime
 
-PIPE_WIDTH = 160
-"""Columns of a table that goes to a file or a pipe, which has no width of its own."""
-
 DEMO_WORDS = (
-    "This is the demo world: drawn clips of coloured shapes, and a small model trained on drawn pictures. "
+    "This is the demo world: drawn clips of coloured shapes, and small models trained on drawn pictures. "
     "Its figures show that everything works; they say nothing about real video."
 )
 AFTER_DEMO_WORDS = (
@@ -63,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except _USAGE_ERROR as error:  # one line like every other error, not the four that typer prints
         message = error.format_message()
         style = "" if message.startswith("Usage:") else "red"  # a bare `blipvid models` shows what there is
-        _err().print(
+        consoles.err().print(
             f"error: {message}" if style else message, style=style, markup=False, highlight=False, soft_wrap=True
         )
         raise SystemExit(ConfigError.exit_code) from error
@@ -72,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BlipvidError as error:
         if "--debug" in given:
             raise
-        _err().print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        consoles.err().print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from error
     raise SystemExit(code)
 
@@ -143,16 +138,16 @@ def bench(
         jobs = plan(request, datetime.now())
         runtime = Runtime(choose_device(device), precision.value, batch_size, choose_workers(workers))
         if not benchmarks:
-            _err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
+            consoles.err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
         code = _work(jobs, request, runtime, form, done)
         if not benchmarks:
-            _err().print(AFTER_DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
+            consoles.err().print(AFTER_DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
         kept = f"{len(done)} finished runs are kept" if done else "nothing was written"
-        _err().print(f"stopped by the keyboard; {kept}.", style="red", highlight=False)
+        consoles.err().print(f"stopped by the keyboard; {kept}.", style="red", highlight=False)
         code = STOPPED
     if form is not Format.RICH and done:
-        from blipvid.bench.tables import render
+        from blipvid.bench.layout import render
 
         typer.echo(render(done, form))
     raise typer.Exit(code)
@@ -160,12 +155,12 @@ def bench(
 
 def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: Format, done: "list[Run]") -> int:
     """Does all jobs; one that fails loses none of the others. Adds records to `done`, returns the exit code."""
-    from blipvid.bench import tables
+    from blipvid.bench import layout
     from blipvid.bench.progress import progress_on
     from blipvid.bench.runner import run
 
-    err = _err()
-    shown = _out() if form is Format.RICH else err
+    err = consoles.err()
+    shown = consoles.out() if form is Format.RICH else err
     failed: list[tuple[Job, BlipvidError]] = []
     for number, job in enumerate(jobs, start=1):
         if len(jobs) > 1:
@@ -181,41 +176,20 @@ def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: F
             continue
         done.append(record)
         if form is Format.RICH:
-            tables.show(record, shown)
+            layout.show(record, shown)
         else:
-            tables.show_notes(record, shown)
+            layout.show_notes(record, shown)
         err.print(f"written to {job.folder}", markup=False, highlight=False, soft_wrap=True)
     if len(done) > 1 and form is Format.RICH:
-        tables.show_together(done, shown)
+        layout.show_together(done, shown)
     if failed:
         names = ", ".join(job.name for job, _ in failed)
         err.print(f"{len(failed)} of {len(jobs)} runs failed: {names}", style="red", markup=False, soft_wrap=True)
     return max((error.exit_code for _, error in failed), default=0)
 
 
-@app.command()
-def frames(
-    file: Annotated[Path, typer.Argument(help="A video or picture.")],
-    sampler: Annotated[str, typer.Option(help="Which frames, see docs/protocols.md.")] = "blip-compat",
-    count: Annotated[int, typer.Option(min=1, help="Frames asked for.")] = 8,
-    size: Annotated[int, typer.Option(min=16, help="Side of the square pictures in pixels.")] = 384,
-    resize: Annotated[Resize, typer.Option(help="How frames are brought to size.")] = Resize.DECODER,
-    backend: Annotated[str, typer.Option(help="auto, decord, pyav or an announced reader.")] = "auto",
-    start: Annotated[float | None, typer.Option(min=0, help="Begin of the window in seconds.")] = None,
-    end: Annotated[float | None, typer.Option(min=0, help="End of the window in seconds.")] = None,
-    seed: Annotated[int, typer.Option(help="For --sampler random.")] = 42,
-    fps: Annotated[float | None, typer.Option(help="Frames a second, for --sampler fps.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Save the frames as one PNG.")] = None,
-) -> None:
-    """Shows which frames of a file are taken, and what the model sees."""
-    from blipvid.bench.frames import show_frames
-    from blipvid.core.config import validate
-    from blipvid.core.settings import FrameSettings
-    from blipvid.core.types import Clip
-
-    asked = {"sampler": sampler, "count": count, "size": size, "resize": resize.value, "backend": backend}
-    settings = validate(FrameSettings, {**asked, "seed": seed, "rate_fps": fps}, "blipvid frames")
-    show_frames(Clip(file.stem, file, start, end), settings, sheet, _out())
+app.command()(file_commands.frames)
+app.command()(file_commands.ask)
 
 
 @app.command()
@@ -237,7 +211,7 @@ def doctor(
     from blipvid.bench.doctor import Question, examine, show_checks
 
     question = Question(benchmark, model, data_root, annotations, media, overrides or ())
-    raise typer.Exit(0 if show_checks(examine(question), _out()) else 1)
+    raise typer.Exit(0 if show_checks(examine(question), consoles.out()) else 1)
 
 
 @app.command()
@@ -245,37 +219,24 @@ def report(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, or a folder of them.")],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
 ) -> None:
-    """Writes one self-contained HTML page of runs: tables, curves, coverage, settings, worst queries."""
+    """Writes one self-contained HTML page of runs: tables, pictures, coverage, settings, worst queries."""
     from blipvid.bench.report import write_report
 
     write_report(folders, out)
-    _err().print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+    consoles.err().print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of one run.")],
     second: Annotated[Path, typer.Argument(metavar="OTHER", help="Folder of the other run.")],
-    changes: Annotated[int, typer.Option(min=0, help="Queries to name whose rank changed most.")] = 10,
+    changes: Annotated[int, typer.Option(min=0, help="Queries to name that changed most.")] = 10,
     form: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.RICH,
 ) -> None:
-    """Puts two runs side by side: settings that differ, figures, a paired test, and queries that moved."""
+    """Puts two runs side by side: settings that differ, figures, paired tests, and queries that changed."""
     from blipvid.bench.compare import compare_runs, show_comparison
 
-    show_comparison(compare_runs(first, second), changes, form, _out(), _err())
-
-
-def _out() -> "Console":
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=PIPE_WIDTH)
-
-
-def _err() -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=True)
+    show_comparison(compare_runs(first, second), changes, form, consoles.out(), consoles.err())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
-"""Recall at every K with its interval, and how ranks are spread: the two pictures of a report, as inline SVG."""
+"""Recall at every K with its interval, and how ranks are spread: the two pictures of a retrieval run."""
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from blipvid.bench.tables import DIRECTIONS
+from blipvid.bench.drawing import SIZE, as_svg
+from blipvid.bench.labels import DIRECTIONS
 
 MOST_K = 50
 RESAMPLES = 1000
@@ -57,7 +57,7 @@ def pictures(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
 def _recall_picture(ranks: Mapping[str, npt.NDArray[np.float64]], predictions: Sequence[Mapping[str, Any]]) -> str:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.add_subplot()
     for direction, own in ranks.items():
         most_k = min(MOST_K, len(own))
@@ -66,7 +66,7 @@ def _recall_picture(ranks: Mapping[str, npt.NDArray[np.float64]], predictions: S
         axes.fill_between(ks, low, high, color=COLOURS[direction], alpha=0.18, linewidth=0)
         axes.plot(ks, recall, color=COLOURS[direction], label=DIRECTIONS[direction])
     axes.set(xlabel="K", ylabel="recall at K (%)", ylim=(0, 101), title="Recall at K, with 95% interval")
-    return _svg(figure, axes)
+    return as_svg(figure, axes)
 
 
 def _clusters(predictions: Sequence[Mapping[str, Any]], direction: str) -> npt.NDArray[np.int64]:
@@ -79,7 +79,7 @@ def _clusters(predictions: Sequence[Mapping[str, Any]], direction: str) -> npt.N
 def _histogram(ranks: Mapping[str, npt.NDArray[np.float64]]) -> str:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.add_subplot()
     worst = max(float(own[np.isfinite(own)].max(initial=1)) for own in ranks.values())
     edges = [edge for edge in EDGES if edge <= worst]
@@ -93,21 +93,9 @@ def _histogram(ranks: Mapping[str, npt.NDArray[np.float64]]) -> str:
         axes.bar(places, shares, 0.4, color=COLOURS[direction], label=DIRECTIONS[direction])
     axes.set_xticks(np.arange(len(labels)), labels, rotation=45)
     axes.set(xlabel="rank of the right item", ylabel="queries (%)", title="Where the right item stands")
-    return _svg(figure, axes)
+    return as_svg(figure, axes)
 
 
 def _bars(edges: Sequence[int]) -> list[tuple[int, int]]:
     """Returns first and last rank of each bar but the open last one."""
     return [(first, following - 1) for first, following in pairwise(edges)]
-
-
-def _svg(figure: Any, axes: Any) -> str:
-    from matplotlib import rc_context
-
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.25)
-    text = io.StringIO()
-    with rc_context({"svg.hashsalt": "blipvid", "svg.fonttype": "none"}):  # the same run gives the same file
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -4,7 +4,8 @@ Downloads nothing.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,14 @@ import blipvid
 from blipvid.core.errors import BlipvidError, DecodeError
 from blipvid.core.files import prove_writable
 from blipvid.core.places import cache_folder
+from blipvid.core.types import AnswerList, Clip, QuestionSet, RetrievalSet
 from blipvid.data.spec import BenchmarkSpec, load_benchmark
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from blipvid.core.types import RetrievalSet
+    from blipvid.core.settings import TaskSettings
+    from blipvid.data.sets import EvaluationSet, LoadedSet
 
 FREE_GB_WANTED = 10
 """Features of the largest shipped benchmark spill less than this to the cache folder."""
@@ -54,7 +57,7 @@ class Check:
 def examine(question: Question) -> Iterator[Check]:
     """Yields one check after the other, cheap ones first; stops where the next would make no sense."""
     yield from _machine()
-    model = question.model
+    model, task = question.model, None
     if question.benchmark is not None:
         try:
             spec = load_benchmark(question.benchmark, question.overrides, question.annotations, question.media)
@@ -62,12 +65,13 @@ def examine(question: Question) -> Iterator[Check]:
             yield Check(False, "benchmark", str(error))
             return
         yield Check(True, "benchmark", f"{spec.name}: {spec.about}" if spec.about else spec.name)
-        yield from _data(spec, question.data_root)
+        loaded = yield from _data(spec, question.data_root)
+        task = (loaded.items, spec.settings) if loaded else None
         model = model or spec.model
         if model is None:
             yield Check(False, "model", "the benchmark names none (key 'model'); give one by --model NAME")
     if model is not None:
-        yield _model(model)
+        yield _model(model, task)
 
 
 def show_checks(checks: Iterator[Check], console: "Console") -> bool:
@@ -114,7 +118,7 @@ def _cache() -> Check:
     return Check(True, "cache folder", f"{folder} ({free:,.0f} GB free{advice})")
 
 
-def _data(spec: BenchmarkSpec, data_root: Path | None) -> Iterator[Check]:
+def _data(spec: BenchmarkSpec, data_root: Path | None) -> Generator[Check, None, "LoadedSet | None"]:
     from blipvid.data.sets import load_set
 
     try:
@@ -126,18 +130,34 @@ def _data(spec: BenchmarkSpec, data_root: Path | None) -> Iterator[Check]:
         try:
             loaded = load_set(lenient, data_root)
         except BlipvidError:
-            return
-    items = loaded.items
-    yield Check(True, "annotations", f"{loaded.annotations}: {len(items.clips):,} clips, {len(items.texts):,} texts")
+            return None
+    yield Check(True, "annotations", f"{loaded.annotations}: {_counts(loaded.items)}")
+    if isinstance(loaded.items, QuestionSet) and (listed := loaded.items.answer_list):
+        yield Check(True, "answer list", _list_words(listed, loaded.items.answers))
     for note in loaded.notes:
         yield Check(True, "note", note)
-    yield _first_clip(spec, items)
+    yield _first_clip(spec, loaded.items.clips)
+    return loaded
 
 
-def _first_clip(spec: BenchmarkSpec, items: "RetrievalSet") -> Check:
+def _counts(items: "EvaluationSet") -> str:
+    if isinstance(items, RetrievalSet):
+        return f"{len(items.clips):,} clips, {len(items.texts):,} texts"
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in Counter(items.kinds).most_common())
+    return f"{len(items.clips):,} clips, {len(items.questions):,} questions ({kinds})"
+
+
+def _list_words(listed: AnswerList, answers: Sequence[str]) -> str:
+    from blipvid.evaluate.answers import coverage
+
+    held = coverage(answers, listed.answers)
+    return f"{listed.name}: {len(listed.answers):,} answers, the right one for {held:.1f}% of the questions"
+
+
+def _first_clip(spec: BenchmarkSpec, clips: Sequence[Clip]) -> Check:
     from blipvid.media.loader import load_clips
 
-    clip = next((clip for clip in items.clips if clip.path.is_file()), None)
+    clip = next((clip for clip in clips if clip.path.is_file()), None)
     if clip is None:
         return Check(False, "first clip", "no media file is there")
     try:
@@ -150,7 +170,7 @@ def _first_clip(spec: BenchmarkSpec, items: "RetrievalSet") -> Check:
     return Check(True, "first clip", f"{clip.path.name}: frames {frames.indices.tolist()} by {frames.backend}{notes}")
 
 
-def _model(name: str) -> Check:
+def _model(name: str, task: "tuple[EvaluationSet, TaskSettings] | None") -> Check:
     from blipvid.models.zoo import load_model, load_spec
 
     try:
@@ -161,4 +181,15 @@ def _model(name: str) -> Check:
         loaded = load_model(name)
     except BlipvidError as error:
         return Check(False, "model", str(error))
+    if task is not None and (advice := _cannot(loaded.model, *task)):
+        return Check(False, "model", f"{spec.name}, a {spec.task} model, {advice}")
     return Check(True, "model", f"{spec.name}: {loaded.source.name} loads ({loaded.report})")
+
+
+def _cannot(model: object, items: "EvaluationSet", settings: "TaskSettings") -> str:
+    """Says that a model lacks what a task needs and what to do, or nothing."""
+    from blipvid.evaluate.run import TASKS
+
+    task = TASKS[type(items)]
+    able = all(isinstance(model, choice) for choice in task.needs(settings))
+    return "" if able else f"cannot do the task '{task.name}'. {task.advice}"

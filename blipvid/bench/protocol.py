@@ -1,10 +1,17 @@
 """Says in words how a number came about, and which published numbers may stand beside it."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from blipvid.bench.record import Comparison
-from blipvid.core.settings import FrameSettings, RetrievalSettings
+from blipvid.core.settings import (
+    AnsweringSettings,
+    ChoiceSettings,
+    FrameSettings,
+    QuestionReading,
+    RetrievalSettings,
+    TaskSettings,
+)
 from blipvid.data.schema import BenchmarkSpec, Published
 
 if TYPE_CHECKING:
@@ -14,8 +21,8 @@ if TYPE_CHECKING:
 def protocol_sentence(spec: BenchmarkSpec) -> str:
     """Returns everything that can change a number, in one sentence."""
     parts = [spec.about.rstrip("."), _frames_words(spec.frames)]
-    if isinstance(spec.settings, RetrievalSettings):
-        parts += _retrieval_words(spec.settings)
+    if words := _TASK_WORDS.get(type(spec.settings)):
+        parts += words(spec.settings)
     if spec.settings.on_error == "skip":
         parts.append("clips that cannot be decoded count as misses")
     return "; ".join(part for part in parts if part) + "."
@@ -41,8 +48,73 @@ def _retrieval_words(settings: RetrievalSettings) -> list[str]:
     return [texts, ranked, ties, f"video-to-text '{settings.v2t_protocol}'"]
 
 
+def _answering_words(settings: AnsweringSettings) -> list[str]:
+    parts = [_question_words(settings)]
+    if "generate" in settings.answer_by:
+        parts += [_generation_words(settings), _mask_words(settings)]
+    if "rank" in settings.answer_by:
+        parts.append(_ranking_words(settings))
+    return [
+        *parts,
+        "right is what equals the annotated answer letter by letter; VQA-normalised match, where both sides are "
+        "normalised as by the VQA v2 evaluation first, stands apart",
+        "every question counts",
+    ]
+
+
+def _question_words(settings: QuestionReading) -> str:
+    return f"questions cut to {settings.question_words} words and {settings.question_tokens} tokens"
+
+
+def _generation_words(settings: AnsweringSettings) -> str:
+    search = f"beam search, {settings.beams} beams" if settings.beams > 1 else "greedy search"
+    lengths = f"{settings.answer_min_tokens} to {settings.answer_max_tokens} tokens with the opening one"
+    return f"'generate': answers in the model's own words by {search}, {lengths}"
+
+
+def _mask_words(settings: AnsweringSettings) -> str:
+    if settings.question_mask == "padding":
+        return "the decoder sees no padding of the question, so no answer depends on which others were asked with it"
+    return (
+        "the decoder sees the padding of the question too, as in the released code, each question padded to the "
+        f"longest of its {settings.question_batch}"
+    )
+
+
+def _ranking_words(settings: AnsweringSettings) -> str:
+    answers = {None: "the benchmark's own list", "train": "the answers of the training split"}.get(
+        settings.answers, f"'{settings.answers}'"
+    )
+    if settings.answers_top_n:
+        answers = f"the {settings.answers_top_n:,} most frequent answers of the training split"
+    scored = (
+        f"the {settings.answer_top_k} answers whose first token is most probable are scored in full"
+        if settings.answer_top_k
+        else "all answers are scored in full"
+    )
+    return f"'rank': the best of {answers} by label-smoothed loss; {scored}"
+
+
+def _choice_words(settings: ChoiceSettings) -> list[str]:
+    if settings.choose_by == "rank":
+        chosen = "'rank': the option with the lowest label-smoothed loss after the question is chosen"
+        return [_question_words(settings), chosen, "every question counts"]
+    return [
+        f"question and option as one text, cut to {settings.caption_words} words and {settings.text_tokens} tokens",
+        "'match': the option with the highest ITM logit + cosine is chosen, all options scored",
+        "every question counts",
+    ]
+
+
+_TASK_WORDS: Mapping[type, Callable[[Any], list[str]]] = {
+    RetrievalSettings: _retrieval_words,
+    AnsweringSettings: _answering_words,
+    ChoiceSettings: _choice_words,
+}
+
+
 def why_not_comparable(spec: BenchmarkSpec, limit: int | None, n_clips: int) -> tuple[str, ...]:
-    """Says why published figures must not be subtracted from ours: the gallery or its texts are other ones.
+    """Says why published figures must not be subtracted from ours: what is asked, or asked about, is something else.
 
     Args:
         spec: The benchmark as resolved.
@@ -51,21 +123,32 @@ def why_not_comparable(spec: BenchmarkSpec, limit: int | None, n_clips: int) -> 
     """
     reasons = []
     if limit is not None and n_clips >= limit and spec.dataset.expect.clips != n_clips:
-        reasons.append(f"--limit {limit} makes the gallery smaller than the published one")
+        what = (
+            "asks only a part of the questions behind the published figures"
+            if isinstance(spec.settings, QuestionReading)
+            else "makes the gallery smaller than the published one"
+        )
+        reasons.append(f"--limit {limit} {what}")
     if other := [change for change in spec.overrides if _changes_the_set(change)]:
         reasons.append(f"the annotations are not the benchmark's own ({', '.join(other)})")
     return tuple(reasons)
 
 
+_WHERE_MEDIA_LIE = ("dataset.media", "dataset.join", "dataset.obtain")
+_WHERE_ANSWERS_LIE = ("dataset.answers", "dataset.train")  # of the list that is ranked, which is no part of the set
+
+
 def _changes_the_set(override: str) -> bool:
     key = override.partition("=")[0]
-    return key.startswith("dataset.") and not key.startswith(("dataset.media", "dataset.obtain"))
+    return key.startswith("dataset.") and not key.startswith((*_WHERE_MEDIA_LIE, *_WHERE_ANSWERS_LIE))
 
 
 def caveats(spec: BenchmarkSpec, loaded: "LoadedModel", precision: str) -> tuple[str, ...]:
     """Says what differs from the published protocol without making the figures incomparable."""
     found = []
-    if changed := [change for change in spec.overrides if change.startswith(("frames.", "settings."))]:
+    if changed := [
+        change for change in spec.overrides if change.startswith(("frames.", "settings.", *_WHERE_ANSWERS_LIE))
+    ]:
         found.append(f"changed by --set: {', '.join(changed)}")
     known = [row for row in spec.published if row.model is not None]
     if known and loaded.spec.name not in {row.model for row in known}:
@@ -75,11 +158,21 @@ def caveats(spec: BenchmarkSpec, loaded: "LoadedModel", precision: str) -> tuple
             f"the pictures have {loaded.image_size} px, the model was trained on {loaded.spec.image_size} px; "
             "its position table was resized"
         )
-    if (asked := getattr(spec.settings, "text_tokens", 0)) > (most := loaded.spec.text.max_positions):
-        found.append(f"texts are cut to {most} tokens and not to {asked}: the model has no more positions")
+    most = loaded.spec.text.max_positions
+    for what, asked in _longest(spec.settings).items():
+        if asked > most:
+            found.append(f"{what} are cut to {most} tokens and not to {asked}: the model has no more positions")
     if precision != "fp32":
         found.append(f"the encoders ran in {precision}")
     return tuple(found)
+
+
+def _longest(settings: TaskSettings) -> dict[str, int]:
+    """Returns what is read or written -> the most tokens that the settings ask for."""
+    if isinstance(settings, ChoiceSettings) and settings.choose_by == "match":
+        return {"texts": settings.text_tokens}
+    limits = {"texts": "text_tokens", "questions": "question_tokens", "answers": "answer_max_tokens"}
+    return {what: getattr(settings, key) for what, key in limits.items() if hasattr(settings, key)}
 
 
 def published_beside(

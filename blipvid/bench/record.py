@@ -48,12 +48,14 @@ class DataRecord(Settings):
         sha256: Of that file.
         limit: Clips kept by `--limit`, or None.
         notes: What the loading of the set had to say.
+        joined: File that gave columns which the annotations lack -> its sha256.
     """
 
     annotations: str
     sha256: str
     limit: int | None = None
     notes: tuple[str, ...] = ()
+    joined: dict[str, str] = Field(default_factory=dict)
 
 
 class SkippedClip(Settings):
@@ -88,7 +90,7 @@ class Comparison(Settings):
         differences: Ours minus published, where the two may be compared.
         source: Where the figures stand.
         checkpoint: Which weights gave them.
-        protocol: How items were ranked.
+        protocol: How items were ranked, or questions answered.
         note: What to know before comparing.
     """
 
@@ -135,14 +137,15 @@ class Run(Settings):
         model: Which weights.
         data: Which annotations.
         runtime: Where and how fast: device, precision, batch size, workers.
-        metrics: Flat; recall in percent, ranks from 1.
+        metrics: Flat; recall and accuracy in percent, ranks from 1.
         intervals: 95% interval by metric.
         published: Rows that this benchmark reproduces, beside ours.
         compare: Rows of other methods.
         not_comparable: Why no difference to a published row is shown; empty where it is.
         caveats: What a reader must know before comparing all the same.
         coverage: How much of the set the figures stand on.
-        details: What the evaluation found besides: ties, pairs scored, readers and their notes, paired tests.
+        details: What the evaluation found besides: ties, pairs scored, protocols, answer list, readers and their notes,
+            paired tests.
         environment: What the work was done on.
         timings_s: Seconds by stage.
     """
@@ -198,7 +201,7 @@ def write_run(folder: Path, run: Run, result: Result, table: str) -> None:
         for name in (RECORD, SCORES):
             (folder / name).unlink(missing_ok=True)
         _write_text(folder / PREDICTIONS, "".join(_line(row) for row in result.predictions))
-        if result.scores is not None:
+        if result.scores:  # not every task has dense scores to keep
             _write_scores(folder / SCORES, result.scores)
         _write_text(folder / TABLE, table)
         _write_text(folder / RECORD, run.model_dump_json(indent=2) + "\n")
@@ -245,7 +248,7 @@ def read_run(folder: Path) -> Run:
 
 
 def read_predictions(folder: Path) -> list[dict[str, Any]]:
-    """Reads the predictions of a run folder, one mapping a query.
+    """Reads the predictions of a run folder, one mapping a query or answered question.
 
     Raises:
         ConfigError: They are absent or damaged.

@@ -1,19 +1,27 @@
 """One self-contained HTML page of one or several runs; nothing is loaded from elsewhere when it is opened."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from blipvid.bench.bars import accuracy_picture
+from blipvid.bench.compare_answers import is_right
 from blipvid.bench.curves import pictures
+from blipvid.bench.labels import DIRECTIONS, task_of
+from blipvid.bench.notes import notes, title
 from blipvid.bench.progress import format_seconds
 from blipvid.bench.record import Run, find_runs, read_predictions, read_run
-from blipvid.bench.tables import DIRECTIONS, compare_cells, metric_cells, notes, run_cells, title
+from blipvid.bench.tables import by_task, compare_cells, metric_cells, run_cells
 from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
 
 WORST = 15
 LISTED = 5
+
+WRONG_OF_A_KIND = 4
+"""Wrong answers shown of each kind of question and each protocol."""
 
 
 def write_report(folders: Sequence[Path], out: Path) -> None:
@@ -34,7 +42,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     found = [(read_run(folder), read_predictions(folder)) for folder in find_runs(folders)]
     runs = [run for run, _ in found]
     page = template.render(
-        together=run_cells(runs) if len(runs) > 1 else None,
+        together=[run_cells(own) for own in by_task(runs)] if len(runs) > 1 else [],
         runs=[_section(run, predictions) for run, predictions in found],
     )
     try:
@@ -45,14 +53,16 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
 
 
 def _section(run: Run, predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    ranks = task_of(run) == "retrieval"
     return {
         "title": title(run),
         "table": metric_cells(run),
         "others": compare_cells(run) if run.compare else None,
-        "pictures": pictures(predictions),
+        "pictures": pictures(predictions) if ranks else [accuracy_picture(run)],
         "notes": notes(run),
         "skipped": run.coverage.skipped,
-        "worst": worst_queries(predictions),
+        "worst": worst_queries(predictions) if ranks else [],
+        "wrong": [] if ranks else wrong_answers(predictions),
         "facts": _facts(run),
         "settings": {
             section: run.benchmark[section] for section in ("dataset", "frames", "settings") if section in run.benchmark
@@ -75,6 +85,35 @@ def worst_queries(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, An
                     "target": target,
                     "rank": "miss" if row["rank"] is None else f"{row['rank']:g}",
                     "top": row["top"][:LISTED],
+                }
+            )
+    return found
+
+
+def wrong_answers(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns some wrong answers of each kind and protocol, the commonest kinds and the surest answers first.
+
+    Scores are comparable inside a protocol only. A clip without frames has none and comes last.
+    """
+    kinds = Counter(row["kind"] for row in predictions)
+    wrong: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in predictions:
+        if not is_right(row):
+            wrong.setdefault((row["kind"], row.get("protocol", "choice")), []).append(row)
+    found = []
+    for (_, protocol), rows in sorted(wrong.items(), key=lambda item: (-kinds[item[0][0]], item[0])):
+        rows.sort(key=lambda row: math.inf if row["score"] is None else -row["score"])
+        for row in rows[:WRONG_OF_A_KIND]:
+            options = f"({' / '.join(row['options'])})" if "options" in row else ""
+            found.append(
+                {
+                    "clip": row["clip"],
+                    "kind": row["kind"],
+                    "protocol": protocol,
+                    "question": f"{row['question']} {options}".strip(),
+                    "answer": row["answer"],
+                    "prediction": "no frames" if row["prediction"] is None else row["prediction"],
+                    "score": "" if row["score"] is None else f"{row['score']:.2f}",
                 }
             )
     return found

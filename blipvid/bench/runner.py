@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import blipvid
+from blipvid.bench.layout import markdown_page
 from blipvid.bench.protocol import caveats, protocol_sentence, published_beside, why_not_comparable
 from blipvid.bench.record import Coverage, DataRecord, ModelRecord, Run, SkippedClip, reserved, write_run
-from blipvid.bench.tables import markdown_page
 from blipvid.core.errors import BlipvidError, ConfigError
 from blipvid.core.protocols import Progress
 from blipvid.core.types import Result, Runtime
@@ -179,6 +179,7 @@ def _record(
             sha256=data.sha256,
             limit=request.limit,
             notes=data.notes,
+            joined={_below(path, request.data_root): sha256 for path, sha256 in data.joined.items()},
         ),
         runtime=dataclasses.asdict(runtime),
         metrics=dict(result.metrics),

@@ -4,9 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-import blipvid
-
-PACKAGE = Path(blipvid.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def definitions(kind: str) -> Path:

@@ -1,1 +1,1 @@
-"""Benchmark files and annotations to sets of clips and texts. Decodes nothing."""
+"""Benchmark files and annotations to sets of clips, and of texts or questions about them. Decodes nothing."""

@@ -1,13 +1,13 @@
-"""Reading annotation files: csv, tsv, json, jsonl and parquet, into rows whose ids stay what they are.
+"""Reading annotation files: csv, tsv, txt, json, jsonl and parquet, into rows whose ids stay what they are.
 
-Nothing here knows what the columns mean; `sets.py` does.
+Nothing here knows what the columns mean; `entries.py` does.
 """
 
 import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -20,11 +20,20 @@ Row: TypeAlias = dict[str, Any]
 KEY, VALUE = "$key", "$value"
 """Columns of a JSON object that holds one entry an id: the id, and what stands at it."""
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet")
 
 
-def find_annotations(path: Path, obtain: str = "") -> Path:
-    """Returns the annotation file, or its zip archive where only that exists.
+ZIPPED_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")
+"""What counts as annotations inside an archive, where a txt file is most often the licence."""
+
+
+def find_annotations(path: Path, obtain: str = "", key: str = "dataset.annotations") -> Path:
+    """Returns an annotation file, or its zip archive where only that exists.
+
+    Args:
+        path: Where it should be.
+        obtain: Where a person gets it, for the message.
+        key: What names it in a benchmark file, for the message.
 
     Raises:
         DataError: Neither exists.
@@ -33,12 +42,11 @@ def find_annotations(path: Path, obtain: str = "") -> Path:
     for candidate in (path, zipped):
         if candidate.is_file():
             return candidate
+    option = "--annotations" if key == "dataset.annotations" else f"--set {key}=FILE"
     if path.is_dir():
-        raise DataError(
-            f"{path} is a folder; name the annotation file in it, by 'dataset.annotations' or --annotations."
-        )
+        raise DataError(f"{path} is a folder; name the annotation file in it, by '{key}' or {option}.")
     raise DataError(
-        f"annotation file {path} does not exist; check --data-root, or name the file by --annotations."
+        f"annotation file {path} does not exist; check --data-root, or name the file by {option}."
         f"{how_to_obtain(obtain)}"
     )
 
@@ -52,12 +60,13 @@ def sha256_of(path: Path) -> str:
 def read_rows(path: Path, records: str | None = None) -> list[Row]:
     """Reads all rows of an annotation file.
 
-    In csv and tsv every value is text, exactly as written: `00123`, `NA`, `null` and the empty string stay. A JSON
-    list gives one row an element. A JSON object gives one row an entry, with the columns `$key` and `$value`, and
-    where the value is an object its own keys besides.
+    In csv and tsv every value is text, exactly as written: `00123`, `NA`, `null` and the empty string stay; a csv file
+    whose first line is separated by tabs is a tsv file. A txt file has no first line of names: its cells, separated by
+    blanks, are the columns `$1`, `$2` and so on. A JSON list gives one row an element. A JSON object gives one row an
+    entry, with the columns `$key` and `$value`, and where the value is an object its own keys besides.
 
     Args:
-        path: A file ending in csv, tsv, json, jsonl or parquet, or a zip archive with exactly one such file.
+        path: A file ending in csv, tsv, txt, json, jsonl or parquet, or a zip archive with exactly one such file.
         records: Dotted key of the rows inside a nested JSON file.
 
     Returns:
@@ -74,7 +83,9 @@ def read_rows(path: Path, records: str | None = None) -> list[Row]:
     if records is not None and suffix != ".json":
         raise DataError(f"{path}: 'dataset.records' is for nested JSON files; remove it for a {suffix} file.")
     if suffix in (".csv", ".tsv"):
-        rows = _read_table(content, path, "," if suffix == ".csv" else "\t")
+        rows = _read_table(_text(content, path), path, suffix)
+    elif suffix == ".txt":
+        rows = _read_cells(_text(content, path), path)
     elif suffix == ".jsonl":
         rows = _read_lines(_text(content, path), path)
     elif suffix == ".json":
@@ -93,14 +104,14 @@ def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
-def choose_column(field: str, wanted: str | list[str], columns: list[str], path: Path) -> str:
-    """Finds the column behind a field.
+def choose_column(wanted: str | list[str], columns: Sequence[str], path: Path, key: str) -> str:
+    """Finds a column, for instance the one behind a field.
 
     Args:
-        field: blipvid's name of it, for the message.
         wanted: A column, or several of which the first that exists is taken.
         columns: What the file has.
         path: The file, for the message.
+        key: What asks for it in a benchmark file, for the message.
 
     Raises:
         DataError: None of them exists; names the columns that do.
@@ -111,8 +122,7 @@ def choose_column(field: str, wanted: str | list[str], columns: list[str], path:
             return name
     hint = did_you_mean(names[0], columns)
     raise DataError(
-        f"{path}: no column {' or '.join(map(repr, names))} (key 'dataset.fields.{field}'). "
-        f"The file has: {', '.join(columns)}.{hint}"
+        f"{path}: no column {' or '.join(map(repr, names))} (key '{key}'). The file has: {', '.join(columns)}.{hint}"
     )
 
 
@@ -123,7 +133,7 @@ def _content(path: Path) -> tuple[str, bytes]:
         names = [
             name
             for name in archive.namelist()
-            if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith("__MACOSX/")
+            if PurePosixPath(name).suffix.lower() in ZIPPED_SUFFIXES and not name.startswith("__MACOSX/")
         ]
         if len(names) != 1:
             raise DataError(f"{path}: holds {len(names)} annotation files, not one; unpack it and name the file.")
@@ -137,11 +147,13 @@ def _text(content: bytes, path: Path) -> str:
         raise DataError(f"{path}: is not UTF-8 text ({error}); convert it.") from error
 
 
-def _read_table(content: bytes, path: Path, delimiter: str) -> list[Row]:
+def _read_table(text: str, path: Path, suffix: str) -> list[Row]:
     import pandas as pd
 
+    names = text.partition("\n")[0]
+    delimiter = "\t" if suffix == ".tsv" or ("\t" in names and "," not in names) else ","
     try:
-        table = pd.read_csv(io.StringIO(_text(content, path)), sep=delimiter, dtype=str, keep_default_na=False)
+        table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path}: is empty.") from error
     except pd.errors.ParserError as error:
@@ -149,6 +161,18 @@ def _read_table(content: bytes, path: Path, delimiter: str) -> list[Row]:
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus cells at the left for row names
         raise DataError(f"{path}: the rows have more cells than the header; put text with {delimiter!r} in quotes.")
     return [{str(column): cell for column, cell in row.items()} for row in table.to_dict("records")]
+
+
+def _read_cells(text: str, path: Path) -> list[Row]:
+    rows: list[Row] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        cells = line.split()
+        if not cells:
+            continue
+        if rows and len(cells) != len(rows[0]):
+            raise DataError(f"{path}: line {number} has {len(cells)} cells, the first one {len(rows[0])}.")
+        rows.append({f"${k}": cell for k, cell in enumerate(cells, start=1)})
+    return rows
 
 
 def _read_lines(text: str, path: Path) -> list[Row]:

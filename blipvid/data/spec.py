@@ -100,7 +100,7 @@ def _checked(schema: type[BenchmarkSpec], raw: Mapping[str, Any], where: str | P
     spec = validate(schema, raw, where)
     # A pattern given with --media may leave out a field that the file's own pattern uses.
     if unused := [] if any(change.startswith("dataset.media=") for change in spec.overrides) else spec.unused_fields():
-        hint = did_you_mean(unused[0], {*spec.NEEDS, *spec.MAY_HAVE} - {*spec.dataset.fields})
+        hint = did_you_mean(unused[0], {*spec.used_fields()} - {*spec.dataset.fields})
         raise ConfigError(
             f"{where}: key 'dataset.fields.{unused[0]}': neither the task nor 'dataset.media' uses it; remove it.{hint}"
         )

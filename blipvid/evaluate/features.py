@@ -4,9 +4,9 @@ This is the whole of the video side: a clip is its frames' tokens in one row. An
 """
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,29 +18,9 @@ from blipvid.core.features import Features
 from blipvid.core.protocols import ClipEncoder, ImageEncoder, LoadClips, Progress
 from blipvid.core.settings import TaskSettings
 from blipvid.core.types import Clip, Frames, Runtime, Skipped
-from blipvid.evaluate.store import FeatureStore
 
 NOTED_CLIPS = 5
 """Clips named for each kind of note; the rest are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedClips:
-    """What encoding left behind besides the tokens, which are in the FeatureStore in the order of `kept`.
-
-    Attributes:
-        kept: (V',) int64 positions of the clips that gave frames.
-        embeds: (V', E) float32 on the CPU, L2-normalised.
-        skipped: The other clips.
-        backends: Reader name to number of clips it decoded.
-        notes: For each thing the readers found unusual: `note`, number of `clips`, `first` few clip ids.
-    """
-
-    kept: npt.NDArray[np.int64]
-    embeds: torch.Tensor
-    skipped: tuple[Skipped, ...]
-    backends: dict[str, int]
-    notes: list[dict[str, Any]]
 
 
 def scale_pixels(frames: Frames, black_clips: str, device: str) -> torch.Tensor:
@@ -79,16 +59,16 @@ def lift_frames(frames: Features) -> Features:
     return Features(frames.tokens.flatten(0, 1)[None], normalize(mean, dim=-1))
 
 
-def encode_clips(
-    clips: Sequence[Clip],
-    load: LoadClips,
-    model: ImageEncoder | ClipEncoder,
-    settings: TaskSettings,
-    runtime: Runtime,
-    store: FeatureStore,
-    progress: Progress,
-) -> EncodedClips:
-    """Decodes and encodes all clips; tokens go to the store.
+class ClipStream:
+    """The features of clips, one clip after the other, and what there is to say of the clips once they are through.
+
+    Nothing is kept: who needs tokens later puts them into a FeatureStore. Used as a context and iterated over once:
+
+        with ClipStream(...) as clips:
+            for position, features in clips: ...
+
+    `position` is that of the clip among `clips`; `features` are its tokens (1, N*T, D) and its embedding (1, E)
+    float32, L2-normalised, both on the device. Clips come in order; those that are skipped do not come.
 
     Args:
         clips: V clips.
@@ -96,94 +76,119 @@ def encode_clips(
         model: Encodes pictures, or whole clips if it is a ClipEncoder.
         settings: Says what an undecodable clip and an almost black clip mean.
         runtime: Frames of several clips are encoded together, up to its batch size.
-        store: Receives the tokens.
         progress: Told of each clip.
 
-    Raises:
-        DecodeError: A clip gives no frames and `on_error` is `stop`, or no clip gives any.
-        BlipvidError: The model's features are not finite.
+    Attributes:
+        skipped: Clips without frames, so far.
+        backends: Reader name to number of clips it decoded.
     """
-    found, encoder = _Found(), _BatchEncoder(model, runtime.batch_size, store)
-    stream = load(clips)
-    progress("encoding clips", 0, len(clips))
-    try:
-        for position, (clip, frames) in zip(range(len(clips)), stream, strict=True):
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        load: LoadClips,
+        model: ImageEncoder | ClipEncoder,
+        settings: TaskSettings,
+        runtime: Runtime,
+        progress: Progress,
+    ) -> None:
+        self._clips, self._settings, self._runtime, self._progress = clips, settings, runtime, progress
+        self._frames = load(clips)
+        self._encoder = _BatchEncoder(model, runtime.batch_size)
+        self._kept: list[int] = []
+        self._noted: dict[str, list[str]] = {}
+        self.skipped: list[Skipped] = []
+        self.backends: Counter[str] = Counter()
+
+    @property
+    def kept(self) -> npt.NDArray[np.int64]:
+        """(V',) positions of the clips that gave frames, so far."""
+        return np.array(self._kept, np.int64)
+
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        """For each thing the readers found unusual: `note`, number of `clips`, `first` few clip ids."""
+        return [{"note": note, "clips": len(ids), "first": ids[:NOTED_CLIPS]} for note, ids in self._noted.items()]
+
+    def __iter__(self) -> Iterator[tuple[int, Features]]:
+        """Yields position and features of each clip that gives frames.
+
+        Raises:
+            DecodeError: A clip gives no frames and `on_error` is `stop`, or no clip gives any.
+            BlipvidError: The features of a clip are not finite.
+        """
+        self._progress("encoding clips", 0, len(self._clips))
+        for position, (clip, frames) in zip(range(len(self._clips)), self._frames, strict=True):
             if isinstance(frames, DecodeError):
-                if settings.on_error == "stop":
+                if self._settings.on_error == "stop":
                     raise frames
-                found.skipped.append(Skipped(clip.id, str(frames)))
+                self.skipped.append(Skipped(clip.id, str(frames)))
             else:
-                found.take(position, clip, frames)
-                encoder.add(scale_pixels(frames, settings.black_clips, runtime.device))
-            progress("encoding clips", position + 1, len(clips))
-        encoder.flush()
-    finally:
-        if isinstance(stream, Generator):
-            stream.close()  # ends the decoding processes now, not when the error's traceback is forgotten
-    if not found.kept:
-        raise DecodeError(
-            f"none of the {len(clips):,} clips could be decoded; the first: {found.skipped[0].clip_id}: "
-            f"{found.skipped[0].reason} Look at that file with `blipvid frames`."
-        )
-    embeds = torch.cat(encoder.embeds).float().cpu()
-    broken = (~embeds.isfinite().all(dim=1)).nonzero().flatten().tolist()
-    if broken:
-        raise BlipvidError(
-            f"clip '{clips[found.kept[broken[0]]].id}': the model's features are not finite "
-            f"({len(broken):,} such clips); try precision fp32, and check the checkpoint."
-        )
-    return found.finish(embeds)
+                self._take_down(position, clip, frames)
+                pixels = scale_pixels(frames, self._settings.black_clips, self._runtime.device)
+                yield from map(self._checked, self._encoder.add(position, pixels))
+            self._progress("encoding clips", position + 1, len(self._clips))
+        yield from map(self._checked, self._encoder.flush())
+        if not self._kept:
+            raise DecodeError(
+                f"none of the {len(self._clips):,} clips could be decoded; the first: {self.skipped[0].clip_id}: "
+                f"{self.skipped[0].reason} Look at that file with `blipvid frames`."
+            )
 
-
-@dataclass(slots=True)
-class _Found:
-    """Book-keeping of decoding."""
-
-    kept: list[int] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    backends: Counter[str] = field(default_factory=Counter)
-    noted: dict[str, list[str]] = field(default_factory=dict)
-
-    def take(self, position: int, clip: Clip, frames: Frames) -> None:
-        self.kept.append(position)
+    def _take_down(self, position: int, clip: Clip, frames: Frames) -> None:
+        self._kept.append(position)
         self.backends[frames.backend] += 1
         for note in frames.notes:
-            self.noted.setdefault(note, []).append(clip.id)
+            self._noted.setdefault(note, []).append(clip.id)
 
-    def finish(self, embeds: torch.Tensor) -> EncodedClips:
-        notes = [{"note": note, "clips": len(ids), "first": ids[:NOTED_CLIPS]} for note, ids in self.noted.items()]
-        kept = np.array(self.kept, np.int64)
-        return EncodedClips(kept, embeds, tuple(self.skipped), dict(self.backends), notes)
+    def _checked(self, encoded: tuple[int, Features]) -> tuple[int, Features]:
+        position, features = encoded
+        if not features.embeds.isfinite().all():
+            raise BlipvidError(
+                f"clip '{self._clips[position].id}': the model's features are not finite; "
+                "try precision fp32, and check the checkpoint."
+            )
+        return encoded
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the decoding processes now, not when an error's traceback is forgotten."""
+        if isinstance(self._frames, Generator):
+            self._frames.close()
 
 
 class _BatchEncoder:
     """Sends whole clips through the model, several at once while their frames fit the batch."""
 
-    def __init__(self, model: ImageEncoder | ClipEncoder, batch_size: int, store: FeatureStore) -> None:
-        self._model, self._batch_size, self._store = model, batch_size, store
-        self._waiting: list[torch.Tensor] = []
-        self.embeds: list[torch.Tensor] = []
+    def __init__(self, model: ImageEncoder | ClipEncoder, batch_size: int) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._waiting: list[tuple[int, torch.Tensor]] = []
 
-    def add(self, pixels: torch.Tensor) -> None:
+    def add(self, position: int, pixels: torch.Tensor) -> Iterator[tuple[int, Features]]:
+        """Takes the pixels of one clip and yields the clips that were finished by it."""
         if isinstance(self._model, ClipEncoder):
             clip = self._model.encode_clip(pixels)
-            self._keep(Features(clip.tokens, normalize(clip.embeds.float(), dim=-1)))
+            yield position, Features(clip.tokens, normalize(clip.embeds.float(), dim=-1))
             return
-        if sum(map(len, self._waiting)) + len(pixels) > self._batch_size:
-            self.flush()
-        self._waiting.append(pixels)
+        if sum(len(own) for _, own in self._waiting) + len(pixels) > self._batch_size:
+            yield from self.flush()
+        self._waiting.append((position, pixels))
 
-    def flush(self) -> None:
+    def flush(self) -> Iterator[tuple[int, Features]]:
+        """Yields the clips that are still waiting."""
         if not self._waiting or not isinstance(self._model, ImageEncoder):
             return
-        parts = [self._model.encode_images(part) for part in torch.cat(self._waiting).split(self._batch_size)]
-        counts = [len(pixels) for pixels in self._waiting]
+        positions, pixels = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        counts = [len(own) for own in pixels]
+        parts = [self._model.encode_images(part) for part in torch.cat(pixels).split(self._batch_size)]
+        del pixels  # not needed while the clips are worked on
         tokens = torch.cat([part.tokens for part in parts]).split(counts)
         embeds = torch.cat([part.embeds for part in parts]).split(counts)
-        for own in map(Features, tokens, embeds):
-            self._keep(lift_frames(own))
-        self._waiting.clear()
-
-    def _keep(self, clip: Features) -> None:
-        self._store.add(clip.tokens[0])
-        self.embeds.append(clip.embeds)
+        del parts
+        for position, own in zip(positions, map(Features, tokens, embeds), strict=True):
+            yield position, lift_frames(own)

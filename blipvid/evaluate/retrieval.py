@@ -5,33 +5,28 @@ in the gallery of video-to-text; every query about them, in both directions, is 
 the last item of the whole gallery in median and mean rank.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import pad
 
-from blipvid.core.errors import BlipvidError, DataError
-from blipvid.core.features import Texts
+from blipvid.core.errors import DataError
 from blipvid.core.protocols import ClipEncoder, ImageEncoder, LoadClips, Matcher, Progress, Retriever, TextEncoder
 from blipvid.core.settings import RetrievalSettings
-from blipvid.core.text import clean_caption
 from blipvid.core.types import Result, RetrievalSet, Runtime
 from blipvid.evaluate.directions import LISTED, Direction, text_to_video, video_to_text
-from blipvid.evaluate.features import encode_clips
+from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.metrics import Ranks, figures
 from blipvid.evaluate.rerank import UNRANKED, Candidates, rerank
+from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.similarity import Similarity
-from blipvid.evaluate.statistics import intervals, mcnemar
+from blipvid.evaluate.statistics import bootstrap_details, clustered, paired_details, rank_intervals
 from blipvid.evaluate.store import FeatureStore
+from blipvid.evaluate.texts import encode_texts
 
 Ints = npt.NDArray[np.int64]
-
-TEXT_CHUNK = 256
-"""Texts encoded at once. Source: salesforce/BLIP eval_retrieval_video.py, `text_bs`."""
 
 CLUSTERS = "clips with all their queries"
 
@@ -70,7 +65,7 @@ def evaluate_retrieval(
 
     Raises:
         DataError: No clips or no texts.
-        DecodeError: See `features.encode_clips`.
+        DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: The model gives numbers that are not finite, or scratch files have no room.
     """
     if not items.clips or not items.texts:
@@ -78,26 +73,31 @@ def evaluate_retrieval(
             f"the set is empty ({len(items.clips):,} clips, {len(items.texts):,} texts); "
             "check the annotation file, its mapped fields and any limit."
         )
-    seconds = _Seconds()
+    seconds = Seconds()
     exact = torch.float32 if runtime.precision == "fp32" else torch.float16
     with FeatureStore(exact, runtime.device, runtime.memory_bytes) as store:
-        clips = encode_clips(items.clips, load, model, settings, runtime, store, progress)
+        embeds = []
+        with ClipStream(items.clips, load, model, settings, runtime, progress) as clips:
+            for _, features in clips:
+                store.add(features.tokens[0])
+                embeds.append(features.embeds.cpu())
+        kept = clips.kept
         seconds.end("clips")
-        texts, text_row = encode_texts(items.texts, model, settings, progress)
+        texts, text_row = encode_texts(items.texts, model, settings.caption_words, settings.text_tokens, progress)
         seconds.end("texts")
-        similarity = Similarity(clips.embeds, texts.embeds, text_row, runtime.memory_bytes)
+        similarity = Similarity(torch.cat(embeds), texts.embeds, text_row, runtime.memory_bytes)
         t2v_index, v2t_index = best_candidates(similarity, settings.rerank_top_k or LISTED)
         seconds.end("similarity")
         if settings.rerank_top_k:
-            clip_ids = [items.clips[clip].id for clip in clips.kept]
+            clip_ids = [items.clips[clip].id for clip in kept]
             t2v, v2t, n_scored = rerank(model, store, texts, similarity, t2v_index, v2t_index, clip_ids, progress)
         else:
             t2v, v2t, n_scored = *by_cosine(similarity, t2v_index, v2t_index), 0
         t2v = t2v.take(text_row)
         seconds.end("re-ranking")
 
-    to_video = text_to_video(items, clips.kept)
-    to_text = video_to_text(items, clips.kept, best_in_group=settings.v2t_protocol == "best-in-group")
+    to_video = text_to_video(items, kept)
+    to_text = video_to_text(items, kept, best_in_group=settings.v2t_protocol == "best-in-group")
     itc = {
         "t2v": to_video.rank(similarity.of_texts, settings.ties),
         "v2t": to_text.rank(similarity.of_clips, settings.ties),
@@ -118,66 +118,27 @@ def evaluate_retrieval(
         "gallery": {one.name: {"queries": len(one.query_ids), "items": one.n_items} for one in directions},
         "distinct_texts": len(texts),
         "ties": {"rule": settings.ties, **{one.name: _ties(final[one.name]) for one in directions}},
-        "backends": clips.backends,
+        "backends": dict(clips.backends),
         "frame_notes": clips.notes,
         "seconds": seconds.spent,
     }
     if settings.rerank_top_k:
         details |= _rerank_details(settings.rerank_top_k, t2v, v2t, n_scored, directions)
-        details["paired"] = _paired(final["t2v"], itc["t2v"], to_video)
+        reranked, by_itc = ("re-ranked", final["t2v"].rank <= 1), ("cosine alone", itc["t2v"].rank <= 1)
+        details["paired"] = paired_details("t2v_r1", reranked, by_itc, to_video.query_clip, "texts")
     if settings.bootstrap:
-        details["intervals"] = {
-            "method": "95% percentile bootstrap",
-            "resamples": settings.bootstrap,
-            "seed": settings.bootstrap_seed,
-            "resampled": {one.name: CLUSTERS if _clustered(one) else "queries" for one in directions},
-        }
+        resampled = {one.name: CLUSTERS if clustered(one.query_clip) else "queries" for one in directions}
+        details["intervals"] = bootstrap_details(settings.bootstrap, settings.bootstrap_seed, resampled)
     return Result(
         metrics=metrics,
         intervals=bounds,
         predictions=predictions,
-        skipped=clips.skipped,
+        skipped=tuple(clips.skipped),
         n_clips=len(items.clips),
         n_items=len(items.texts),
         details=details,
-        scores=_dense(items, clips.kept, similarity, t2v, v2t, bool(settings.rerank_top_k)) if save_scores else None,
+        scores=_dense(items, kept, similarity, t2v, v2t, bool(settings.rerank_top_k)) if save_scores else None,
     )
-
-
-def encode_texts(
-    captions: Sequence[str], model: TextEncoder, settings: RetrievalSettings, progress: Progress
-) -> tuple[Texts, Ints]:
-    """Cleans and encodes texts, equal ones once, short ones beside short ones.
-
-    Args:
-        captions: Q captions as annotated.
-        model: The text encoder.
-        settings: Words and word pieces to keep.
-        progress: Told of each chunk.
-
-    Returns:
-        The U distinct texts, and for each caption its row among them (Q,).
-
-    Raises:
-        BlipvidError: An embedding is not finite.
-    """
-    cleaned = [clean_caption(caption, settings.caption_words) for caption in captions]
-    distinct = sorted(set(cleaned), key=lambda text: (len(text.split()), text))
-    row = {text: place for place, text in enumerate(distinct)}
-    progress("encoding texts", 0, len(distinct))
-    encoded = []
-    for start in range(0, len(distinct), TEXT_CHUNK):
-        encoded.append(model.encode_texts(distinct[start : start + TEXT_CHUNK], settings.text_tokens))
-        progress("encoding texts", min(start + TEXT_CHUNK, len(distinct)), len(distinct))
-    length = max(part.ids.shape[1] for part in encoded)
-    texts = Texts(  # what stands in the ids beyond a text's end does not matter, the mask hides it
-        torch.cat([pad(part.ids, (0, length - part.ids.shape[1])) for part in encoded]),
-        torch.cat([pad(part.mask, (0, length - part.mask.shape[1])) for part in encoded]),
-        torch.cat([part.embeds.float() for part in encoded]),
-    )
-    if not texts.embeds.isfinite().all():
-        raise BlipvidError("the model's text embeddings are not finite; try precision fp32, and check the checkpoint.")
-    return texts, np.array([row[text] for text in cleaned], np.int64)
 
 
 def best_candidates(similarity: Similarity, k: int) -> tuple[Ints, Ints]:
@@ -198,19 +159,6 @@ def by_cosine(similarity: Similarity, t2v_index: Ints, v2t_index: Ints) -> tuple
     return Candidates(t2v_index, t2v, n_clips), Candidates(v2t_index, v2t, len(similarity.text_row))
 
 
-class _Seconds:
-    """Seconds spent in stages that follow each other."""
-
-    def __init__(self) -> None:
-        self.spent: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def end(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.spent[stage] = round(now - self._last, 3)
-        self._last = now
-
-
 def _figures(
     directions: Sequence[Direction], ranks: Mapping[str, Mapping[str, Ranks]], settings: RetrievalSettings
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
@@ -222,13 +170,9 @@ def _figures(
             rank, name = of_prefix[one.name].rank, f"{prefix}{one.name}"
             metrics |= {f"{name}_{key}": value for key, value in figures(rank, one.last).items()}
             if settings.bootstrap:
-                found = intervals(rank, one.last, one.query_clip, settings.bootstrap, settings.bootstrap_seed)
+                found = rank_intervals(rank, one.last, one.query_clip, settings.bootstrap, settings.bootstrap_seed)
                 bounds |= {f"{name}_{key}": bound for key, bound in found.items()}
     return metrics, bounds
-
-
-def _clustered(direction: Direction) -> bool:
-    return len(np.unique(direction.query_clip)) < len(direction.query_clip)
 
 
 def _ties(ranks: Ranks) -> dict[str, int]:
@@ -251,20 +195,6 @@ def _rerank_details(
     ]
     pairs = {"pairs_asked": asked, "pairs_scored": n_scored, "share": round(n_scored / asked, 4)}
     return {"rerank": {"top_k": k, "used": used, **pairs}, "notes": notes}
-
-
-def _paired(reranked: Ranks, cosine: Ranks, direction: Direction) -> dict[str, Any]:
-    test = mcnemar(reranked.rank <= 1, cosine.rank <= 1)
-    found: dict[str, Any] = {
-        "metric": "t2v_r1",
-        "ours": "re-ranked",
-        "theirs": "cosine alone",
-        "test": "exact McNemar",
-        **test,
-    }
-    if _clustered(direction):
-        found["note"] = "takes the texts of one clip as independent, so p is too small"
-    return found
 
 
 def _dense(

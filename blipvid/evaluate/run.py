@@ -7,8 +7,8 @@ from typing import Any
 from blipvid.core.errors import CapabilityError
 from blipvid.core.protocols import LoadClips, Progress, no_progress
 from blipvid.core.settings import TaskSettings
-from blipvid.core.types import Result, RetrievalSet, Runtime
-from blipvid.evaluate import retrieval
+from blipvid.core.types import ChoiceSet, Questions, QuestionSet, Result, RetrievalSet, Runtime
+from blipvid.evaluate import answering, choosing, retrieval
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +19,30 @@ class Task:
         name: As in benchmark files.
         evaluate: Does the work; takes set, model, loader, settings, runtime, progress, save_scores.
         needs: From the settings to what a model must be, each a choice of protocols.
+        advice: What to do with a model that is something else.
     """
 
     name: str
     evaluate: Callable[..., Result]
     needs: Callable[[Any], Sequence[tuple[type, ...]]]
+    advice: str = "Choose a model made for this task (`blipvid models list`)."
 
 
 TASKS: dict[type, Task] = {
     RetrievalSet: Task("retrieval", retrieval.evaluate_retrieval, retrieval.needs),
+    QuestionSet: Task("qa", answering.evaluate_answering, answering.needs),
+    ChoiceSet: Task(
+        "choice",
+        choosing.evaluate_choosing,
+        choosing.needs,
+        "Choose another model (`blipvid models list`) or another 'choose_by': `rank` takes models that answer "
+        "questions, `match` takes retrieval models.",
+    ),
 }
 
 
 def evaluate(
-    items: RetrievalSet,
+    items: RetrievalSet | Questions,
     model: object,
     load: LoadClips,
     settings: TaskSettings,
@@ -62,16 +72,15 @@ def evaluate(
         raise CapabilityError(f"nothing evaluates a {type(items).__name__}; known: {_names(TASKS)}.")
     lacking = [choice for choice in task.needs(settings) if not isinstance(model, choice)]
     if lacking:
-        methods = "; ".join(" or ".join(_methods(protocol) for protocol in choice) for choice in lacking)
+        methods = "; ".join(" or ".join(_lacking(model, protocol) for protocol in choice) for choice in lacking)
         raise CapabilityError(
-            f"{type(model).__name__} cannot do the task '{task.name}': it lacks {methods}. "
-            "Choose a model made for this task (`blipvid models list`)."
+            f"{type(model).__name__} cannot do the task '{task.name}': it lacks {methods}. {task.advice}"
         )
     return task.evaluate(items, model, load, settings, runtime, progress, save_scores)
 
 
-def _methods(protocol: type) -> str:
-    return ", ".join(name for name in vars(protocol) if not name.startswith("_"))
+def _lacking(model: object, protocol: type) -> str:
+    return ", ".join(name for name in vars(protocol) if not name.startswith("_") and not hasattr(model, name))
 
 
 def _names(types: dict[type, Task]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.call import call
-from tests.bench.world import World, make_world
+from tests.bench.world import World, make_question_world, make_world
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +20,9 @@ def run_folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "six"
     assert call(*world.arguments(folder, "--save-scores")).code == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def question_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A small world with questions; the same manners."""
+    return make_question_world(tmp_path_factory.mktemp("questions"))

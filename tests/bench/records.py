@@ -1,9 +1,9 @@
-"""A run record as it would be written, with whatever a test wants changed."""
+"""Run records as they would be written, one a task, with whatever a test wants changed."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from blipvid.bench.record import Coverage, DataRecord, Environment, ModelRecord, Run
+from blipvid.bench.record import Comparison, Coverage, DataRecord, Environment, ModelRecord, Run
 
 METRICS = {
     "t2v_r1": 43.25,
@@ -15,6 +15,16 @@ METRICS = {
     "itc_t2v_mnr": 20.0,
     "itc_v2t_r1": 31.0,
 }
+
+
+PAPER = Comparison(
+    label="a paper",
+    metrics={"t2v_r1": 43.3, "t2v_mdr": 2},
+    differences={"t2v_r1": 43.25 - 43.3, "t2v_mdr": 0.0},
+    source="Table 10",
+    checkpoint="ViT-B",
+    protocol="re-ranked",
+)
 
 
 def a_run(**changes: Any) -> Run:
@@ -38,3 +48,93 @@ def a_run(**changes: Any) -> Run:
         ),
     }
     return Run(**{**values, **changes})
+
+
+COUNTS = {"what": 60, "who": 30, "how": 10, "all": 100}
+QA_METRICS = {
+    "generate_accuracy": 35.0,
+    "generate_accuracy_what": 30.0,
+    "generate_accuracy_who": 40.0,
+    "generate_accuracy_how": 50.0,
+    "vqa_generate_accuracy": 36.0,
+    "vqa_generate_accuracy_what": 30.0,
+    "vqa_generate_accuracy_who": 40.0,
+    "vqa_generate_accuracy_how": 60.0,
+    "rank_accuracy": 33.0,
+    "rank_accuracy_what": 31.0,
+    "rank_accuracy_who": 36.0,
+    "rank_accuracy_how": 36.0,
+    "vqa_rank_accuracy": 33.5,
+    "vqa_rank_accuracy_what": 31.5,
+    "vqa_rank_accuracy_who": 36.5,
+    "vqa_rank_accuracy_how": 36.5,
+}
+QA_DETAILS: dict[str, Any] = {
+    "protocols": {"generate": "generate", "rank": "rank:train-top-1000"},
+    "counts": COUNTS,
+    "answer_list": {"name": "train-top-1000", "sha256": "0123456789abcdef" * 4, "size": 1000, "coverage": 93.14},
+    "commonest": {"all": 12.0, "what": 9.0, "who": 20.0, "how": 15.0},
+    "questions_cut": 2,
+    "distinct_answers": {"generate": 40, "rank": 35},
+    "paired": {
+        "metric": "generate_accuracy",
+        "ours": "generate",
+        "theirs": "rank",
+        "test": "exact McNemar",
+        "gained": 8,
+        "lost": 6,
+        "p": 0.79,
+        "note": "takes the questions of one clip as independent, so p is too small",
+    },
+}
+CHOICE_METRICS = {"choice_accuracy": 30.0, "choice_accuracy_causal": 25.0, "choice_accuracy_temporal": 40.0}
+
+
+def a_qa_run(**changes: Any) -> Run:
+    """Returns a record of questions answered in both ways."""
+    values: dict[str, Any] = {
+        "benchmark": {"name": "asked", "task": "qa", "dataset": {"annotations": "qa.json"}, "frames": {"count": 16}},
+        "protocol": "16 frames a clip.",
+        "metrics": QA_METRICS,
+        "intervals": {name: (value - 4, value + 5) for name, value in QA_METRICS.items()},
+        "coverage": Coverage(clips_used=19, clips=20, items=100),
+        "details": QA_DETAILS,
+    }
+    return a_run(**{**values, **changes})
+
+
+def a_choice_run(**changes: Any) -> Run:
+    """Returns a record of multiple choice."""
+    values: dict[str, Any] = {
+        "benchmark": {
+            "name": "chosen",
+            "task": "choice",
+            "dataset": {"annotations": "mc.csv"},
+            "frames": {"count": 16},
+        },
+        "protocol": "16 frames a clip.",
+        "metrics": CHOICE_METRICS,
+        "intervals": {"choice_accuracy": (20.0, 41.0)},
+        "coverage": Coverage(clips_used=20, clips=20, items=30),
+        "details": {
+            "protocols": {"choice": "rank"},
+            "counts": {"causal": 20, "temporal": 10, "all": 30},
+            "chance": {"all": 20.0},
+        },
+    }
+    return a_run(**{**values, **changes})
+
+
+def a_prediction(number: int, prediction: str | None, answer: str = "dog", **changes: Any) -> dict[str, Any]:
+    """Returns one line of predictions of a QA run."""
+    row: dict[str, Any] = {
+        "id": f"q{number}",
+        "clip": f"c{number % 3}",
+        "kind": "what",
+        "question": f"what runs in scene {number}?",
+        "answer": answer,
+        "prediction": prediction,
+        "score": None if prediction is None else -0.5 - number,
+        "protocol": "generate",
+    }
+    return {**row, **changes}

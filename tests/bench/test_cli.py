@@ -20,6 +20,7 @@ FLAGS = {
     "frames": [
         "--sampler", "--count", "--size", "--resize", "--backend", "--start", "--end", "--seed", "--fps", "--sheet",
     ],
+    "ask": ["--model", "--answers", "--frames", "--top", "--device", "--start", "--end"],
     "doctor": ["--model", "--data-root", "--annotations", "--media", "--set"],
     "report": ["--out"],
     "compare": ["--changes", "--format"],
@@ -50,7 +51,9 @@ def test_the_list_of_flags_is_frozen():
     assert commands() == FLAGS
 
 
-@pytest.mark.parametrize("words", [["--help"], ["bench", "--help"], ["bench", "--list"], ["models", "list"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["bench", "--help"], ["bench", "--list"], ["models", "list"], ["ask", "--help"]]
+)
 def test_help_and_lists_import_nothing_heavy(words: list[str]):
     code = (
         "import sys\n"

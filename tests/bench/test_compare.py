@@ -45,14 +45,14 @@ def test_ranks_are_tested_by_wilcoxon_and_a_miss_is_behind_everything(tmp_path: 
     line = found.lines[1]
     assert (line.won, line.lost) == (4, 1)
     assert line.p == pytest.approx(stats.wilcoxon([-3, -5, -7, -1, 2]).pvalue)
-    assert found.moves[0].query == "q3"  # out of nowhere is the greatest move
-    assert [move.query for move in found.moves[1:3]] == ["q1", "q2"]
+    assert found.changes[0].query == "q3"  # out of nowhere is the greatest move
+    assert [move.query for move in found.changes[1:3]] == ["q1", "q2"]
 
 
 def test_equal_runs_differ_in_nothing(tmp_path: Path):
     ranks = {"q1": 1.0, "q2": 3.0}
     found = compare_runs(write_ranks(tmp_path / "a", ranks), write_ranks(tmp_path / "b", ranks))
-    assert found.moves == []
+    assert found.changes == []
     assert found.settings == {}
     assert [line.p for line in found.lines] == [1.0, 1.0]
 

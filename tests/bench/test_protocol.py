@@ -82,3 +82,74 @@ def test_caveats_name_changed_settings_resized_pictures_and_low_precision(world:
     assert "384 px" in found
     assert "224 px" in found
     assert "bf16" in found
+
+
+def test_the_sentence_names_everything_that_can_change_an_answer():
+    spec = load_benchmark("msvd-qa", ["answer_by=[generate, rank]", "answers=train", "answers_top_n=1000"])
+    sentence = protocol_sentence(spec)
+    for part in (
+        "16 frames",
+        "480 px",
+        "50 words and 35 tokens",
+        "'generate': answers in the model's own words by beam search, 3 beams, 1 to 10 tokens",
+        "sees no padding of the question, so no answer depends on which others",
+        "'rank': the best of the 1,000 most frequent answers of the training split",
+        "the 128 answers whose first token",
+        "letter by letter",
+        "VQA-normalised",
+        "every question counts",
+    ):
+        assert part in sentence
+
+
+def test_each_protocol_is_described_only_where_it_runs():
+    generated = protocol_sentence(load_benchmark("msvd-qa", ["answer_by=generate", "question_mask=ones", "beams=1"]))
+    assert "'rank'" not in generated
+    assert "greedy search" in generated
+    assert "as in the released code, each question padded to the longest of its 32" in generated
+    ranked = protocol_sentence(load_benchmark("msvd-qa", ["answer_by=rank", "answers=my list.txt", "answer_top_k=0"]))
+    assert "'generate'" not in ranked
+    assert "padding" not in ranked
+    assert "best of 'my list.txt'" in ranked
+    assert "all answers are scored in full" in ranked
+
+
+def test_the_sentence_says_how_options_are_chosen():
+    ranked = protocol_sentence(load_benchmark("nextqa", ["choose_by=rank"]))
+    assert "'rank': the option with the lowest label-smoothed loss" in ranked
+    matched = protocol_sentence(load_benchmark("msrvtt-mc", ["choose_by=match"]))
+    assert "'match': the option with the highest ITM logit + cosine" in matched
+    assert "40 words and 35 tokens" in matched
+
+
+def test_a_limit_asks_other_questions():
+    (reason,) = why_not_comparable(load_benchmark("msvd-qa"), 20, 20)
+    assert reason == "--limit 20 asks only a part of the questions behind the published figures"
+    assert why_not_comparable(load_benchmark("msvd-qa"), 5000, 504) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("question_tokens=600", "questions are cut to 512 tokens and not to 600"),
+        ("answer_max_tokens=700", "answers are cut to 512 tokens and not to 700"),
+    ],
+)
+def test_what_the_model_has_no_positions_for_is_a_caveat(change: str, said: str):
+    assert said in " ".join(caveats(load_benchmark("msvd-qa", [change]), loaded(), "fp32"))
+    assert "are cut to" not in " ".join(caveats(load_benchmark("msvd-qa"), loaded(), "fp32"))
+
+
+def test_options_are_read_by_one_tower_or_the_other():
+    longer = ["text_tokens=600", "question_tokens=700"]
+    matched = " ".join(caveats(load_benchmark("msrvtt-mc", ["choose_by=match", *longer]), loaded(), "fp32"))
+    assert "texts are cut to 512 tokens and not to 600" in matched
+    assert "questions are cut" not in matched
+
+
+def test_another_list_of_answers_is_a_caveat_and_not_another_set():
+    spec = load_benchmark("msvd-qa", ["answer_by=rank", "dataset.answers=mine.txt"])
+    assert why_not_comparable(spec, None, 504) == ()
+    assert "dataset.answers=mine.txt" in " ".join(caveats(spec, loaded(), "fp32"))
+    other = load_benchmark("msvd-qa", ["dataset.annotations=mine.json"])
+    assert "mine.json" in why_not_comparable(other, None, 504)[0]

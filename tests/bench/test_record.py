@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -58,6 +59,13 @@ def test_files_of_an_earlier_run_do_not_stay_behind(tmp_path: Path):
 def test_scores_keep_their_values_whatever_their_memory_order(tmp_path: Path):
     write_run(tmp_path, a_run(), a_result(scores=True), "")
     np.testing.assert_array_equal(load_file(tmp_path / "scores.safetensors")["itc"], [[0, 2], [1, 3]])
+
+
+@pytest.mark.parametrize("scores", [None, {}])
+def test_a_task_without_dense_scores_writes_none(tmp_path: Path, scores: object):
+    write_run(tmp_path, a_run(), dataclasses.replace(a_result(), scores=scores), "")
+    assert not (tmp_path / "scores.safetensors").exists()
+    assert read_run(tmp_path) == a_run()
 
 
 def test_predictions_come_back_line_by_line(tmp_path: Path):

@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from blipvid.bench.curves import pictures, recall_curve
-from blipvid.bench.report import worst_queries
+from blipvid.bench.record import write_run
+from blipvid.bench.report import WRONG_OF_A_KIND, worst_queries, wrong_answers
+from blipvid.core.types import Result
 from tests.bench.call import call
+from tests.bench.records import a_choice_run, a_prediction, a_qa_run
 
 
 class Page(HTMLParser):
@@ -95,6 +98,45 @@ def test_the_page_is_whole_and_loads_nothing(run_folder: Path, tmp_path: Path):
     assert not re.search(r"@import|url\(\s*['\"]?https?:", text)
     for part in ("six · tiny · 6 of 6 clips", "text-to-video R@1", "a paper", "Worst queries", "blip-compat", "<svg"):
         assert part in text
+
+
+def test_wrong_answers_are_some_of_each_kind_and_the_surest_first():
+    rows = [a_prediction(n, "cat") for n in range(9)]
+    rows += [a_prediction(9, "dog"), a_prediction(10, None, kind="who"), a_prediction(11, "cat", kind="who")]
+    rows += [a_prediction(12, "cow", protocol="rank")]
+    found = wrong_answers(rows)
+    assert [row["question"] for row in found[:WRONG_OF_A_KIND]] == [f"what runs in scene {n}?" for n in range(4)]
+    assert [(row["kind"], row["protocol"]) for row in found[3:6]] == [
+        ("what", "generate"),
+        ("what", "rank"),
+        ("who", "generate"),
+    ]
+    assert [row["prediction"] for row in found[-2:]] == ["cat", "no frames"]
+    assert len(found) == 4 + 1 + 2
+
+
+def test_a_page_of_questions_shows_accuracy_by_kind_and_wrong_answers(tmp_path: Path):
+    options = {"options": ["dog", "<b>cat</b>"], "right": False, "kind": "causal"}
+    predictions = {"qa": a_prediction(1, "<b>cat</b>", clip="clip 7"), "choice": a_prediction(2, "cat", **options)}
+    for run, name in ((a_qa_run(), "qa"), (a_choice_run(), "choice")):
+        write_run(tmp_path / name, run, Result(run.metrics, {}, [predictions[name]], (), 20, 100), "")
+    out = tmp_path / "page.html"
+    assert call("report", str(tmp_path), "--out", str(out)).code == 0
+    text = out.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.unclosed == []
+    assert page.open == []
+    for part in (
+        "Accuracy by kind of question",
+        "rank:train-top-1000 · what",
+        "clip 7",
+        "Wrong answers",
+        "dog / &lt;b",
+    ):
+        assert part in text
+    assert "<b>cat" not in text
+    assert "Worst queries" not in text
+    assert text.count("<h2>") == 2
 
 
 def test_several_runs_share_a_page_and_markup_in_names_is_text(run_folder: Path, tmp_path: Path):

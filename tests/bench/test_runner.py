@@ -42,11 +42,11 @@ def test_two_runs_never_share_a_folder(world: World):
         plan(a_request(world, benchmarks=[str(world.benchmark), str(other)]), NOW)
 
 
-def test_without_a_benchmark_the_demo_runs_on_its_own_model():
+def test_without_a_benchmark_the_demos_run_each_on_its_own_model():
     jobs = plan(Request(), NOW)
-    assert [job.benchmark.name for job in jobs] == ["demo-retrieval"]
-    assert jobs[0].model.startswith("demo-")
-    assert jobs[0].folder == Path("runs/20240501-123000-demo")
+    assert [job.benchmark.name for job in jobs] == ["demo-qa", "demo-retrieval"]
+    assert all(job.model.startswith("demo-") for job in jobs)
+    assert jobs[1].folder == Path("runs/20240501-123000-demo/demo-retrieval/demo-retriever")
 
 
 def test_a_benchmark_without_a_model_asks_for_one(world: World):

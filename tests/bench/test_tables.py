@@ -1,23 +1,10 @@
-import csv
-import io
-import json
-
 import pytest
-from rich.console import Console
 
 from blipvid.bench.choices import Format
+from blipvid.bench.layout import render
 from blipvid.bench.record import Comparison
-from blipvid.bench.tables import compare_cells, figure, metric_label, notes, render, rows_of, show, title
-from tests.bench.records import a_run
-
-PAPER = Comparison(
-    label="a paper",
-    metrics={"t2v_r1": 43.3, "t2v_mdr": 2},
-    differences={"t2v_r1": 43.25 - 43.3, "t2v_mdr": 0.0},
-    source="Table 10",
-    checkpoint="ViT-B",
-    protocol="re-ranked",
-)
+from blipvid.bench.tables import compare_cells, rows_of, run_cells
+from tests.bench.records import PAPER, a_choice_run, a_qa_run, a_run
 
 
 def test_each_metric_is_a_row_with_cosine_and_published_beside():
@@ -35,98 +22,6 @@ def test_without_reranking_there_is_no_column_of_cosines():
     assert "ITC only" not in render([a_run(details={"score": "cosine"})], Format.MARKDOWN)
 
 
-def test_markdown_holds_what_a_reader_needs():
-    lines = render([a_run(published=(PAPER,))], Format.MARKDOWN).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == ["metric", "ours", "95% interval", "ITC only", "published", "difference"]
-    assert cells[2] == ["text-to-video R@1", "43.2", "[40.1, 46.4]", "30.0", "43.3", "-0.0"]
-    assert cells[3] == ["text-to-video MdR", "2", "[1.5, 3]", "3.5", "2", "+0"]
-
-
-def test_columns_without_a_figure_are_left_out():
-    header = render([a_run(intervals={})], Format.MARKDOWN).splitlines()[0]
-    assert "interval" not in header
-    assert "published" not in header
-
-
-def test_latex_is_a_tabular_with_its_percent_signs_escaped():
-    text = render([a_run(published=(PAPER,))], Format.LATEX)
-    assert text.startswith("\\begin{tabular}")
-    assert "95\\% interval" in text
-
-
-def test_csv_and_json_hold_unrounded_figures():
-    run = a_run(published=(PAPER,))
-    rows = list(csv.DictReader(io.StringIO(render([run, run], Format.CSV))))
-    assert len(rows) == 8
-    assert rows[0]["ours"] == "43.25"
-    assert rows[0]["metric"] == "t2v_r1"
-    (found,) = json.loads(render([run], Format.JSON))
-    assert found["rows"][0]["low"] == 40.15
-    assert found["coverage"]["clips_used"] == 997
-
-
-def test_several_runs_make_one_table_with_a_line_each():
-    other = a_run(benchmark={"name": "seven"}, metrics={"t2v_r1": 1.0})
-    lines = render([a_run(), other], Format.MARKDOWN).splitlines()
-    assert len(lines) == 4
-    assert [cell.strip() for cell in lines[3].strip("|").split("|")] == [
-        "seven",
-        "tiny",
-        "997/1,000",
-        "1.0",
-        "",
-        "",
-        "",
-    ]
-
-
-def test_the_title_states_coverage():
-    assert title(a_run()) == "six · tiny · 997 of 1,000 clips, 1,000 texts"
-
-
-def test_notes_name_skipped_clips_readers_ties_and_why_no_difference_stands():
-    run = a_run(
-        published=(PAPER,),
-        not_comparable=("--limit 20 makes the gallery smaller than the published one",),
-        caveats=("the encoders ran in bf16",),
-        coverage={
-            "clips_used": 1,
-            "clips": 2,
-            "items": 2,
-            "skipped": [{"clip_id": "c7", "reason": "clip 'c7': cut short."}],
-        },
-        details={
-            "backends": {"decord": 1},
-            "frame_notes": [{"note": "two video streams", "clips": 1, "first": ["c1"]}],
-            "ties": {"rule": "expected", "t2v": {"tied": 3}, "v2t": {"tied": 1}},
-            "notes": ["rerank_top_k 128 is larger than the gallery of 2 clips (t2v): all of it was re-ranked"],
-            "paired": {
-                "metric": "t2v_r1",
-                "ours": "re-ranked",
-                "theirs": "cosine alone",
-                "gained": 5,
-                "lost": 1,
-                "p": 0.21,
-                "test": "exact McNemar",
-            },
-        },
-    )
-    text = "\n".join(notes(run))
-    for part in (
-        "Published: a paper (Table 10; ViT-B; re-ranked)",
-        "No difference is shown: --limit 20",
-        "Beware: the encoders ran in bf16",
-        "Skipped: Clip 'c7': cut short.",
-        "decord (1 clips)",
-        "Two video streams. First: c1",
-        "Queries with a tied rank: 4",
-        "rerank_top_k 128 is larger",
-        "queries won 5, lost 1, p = 0.21",
-    ):
-        assert part in text
-
-
 def test_other_methods_stand_below_ours_with_their_protocol():
     other = Comparison(
         label="VidLA", metrics={"t2v_r1": 41.5}, source="its paper", protocol="dual-softmax", note="2024"
@@ -137,15 +32,60 @@ def test_other_methods_stand_below_ours_with_their_protocol():
     assert cells[2] == ["VidLA", "41.5", "", "dual-softmax", "its paper (2024)"]
 
 
-def test_the_terminal_table_holds_the_same_figures():
-    text = io.StringIO()
-    show(a_run(published=(PAPER,)), Console(file=text, width=160))
-    assert "six · tiny · 997 of 1,000 clips" in text.getvalue()
-    assert "[40.1, 46.4]" in text.getvalue()
+def test_vqa_normalised_match_stands_beside_exact_match_as_cosine_beside_re_ranked():
+    rows = {row.metric: row for row in rows_of(a_qa_run())}
+    assert list(rows)[:5] == [
+        "generate_accuracy",
+        "generate_accuracy_what",
+        "generate_accuracy_who",
+        "generate_accuracy_how",
+        "rank_accuracy",
+    ]
+    how = rows["generate_accuracy_how"]
+    assert (how.ours, how.vqa, how.questions, how.commonest, how.protocol) == (50.0, 60.0, 10, 15.0, "generate")
+    assert (how.itc, how.chance) == (None, None)
 
 
-def test_labels_spell_the_direction_and_leave_foreign_metrics_alone():
-    assert metric_label("v2t_mnr") == "video-to-text MnR"
-    assert metric_label("itc_t2v_r10") == "ITC only text-to-video R@10"
-    assert metric_label("accuracy") == "accuracy"
-    assert figure("t2v_mdr", 2.5) == "2.5"
+def test_choice_is_seen_against_chance():
+    rows = rows_of(a_choice_run())
+    assert [(row.questions, row.chance) for row in rows] == [(30, 20.0), (20, None), (10, None)]
+
+
+def published(label: str, protocol: str, **metrics: float) -> Comparison:
+    return Comparison(label=label, metrics=metrics, source="s", protocol=protocol)
+
+
+def test_each_way_of_answering_is_a_line_among_other_methods():
+    paper = published("a paper", "not stated", generate_accuracy=35.2, rank_accuracy=35.2)
+    ranked = published("another", "rank", rank_accuracy=33.8)
+    both = published("a third", "not stated", generate_accuracy=20.0, rank_accuracy=21.0)
+    headers, cells = compare_cells(a_qa_run(published=(paper,), compare=(ranked, both)))
+    assert headers == ["method", "exact match", "answered by", "seen in"]
+    assert [line[:3] for line in cells] == [
+        ["ours: tiny", "35.0", "generate"],
+        ["ours: tiny", "33.0", "rank:train-top-1000"],
+        ["a paper", "35.2", "not stated"],
+        ["another", "33.8", "rank"],
+        ["a third", "20.0", "generate"],
+        ["a third", "21.0", "rank"],
+    ]
+
+
+def test_a_row_of_another_protocol_still_stands_below_ours():
+    generated = {name: value for name, value in a_qa_run().metrics.items() if "generate" in name}
+    _, cells = compare_cells(a_qa_run(metrics=generated, compare=(published("x", "rank", rank_accuracy=33.8),)))
+    assert [line[:3] for line in cells] == [["ours: tiny", "35.0", "generate"], ["x", "33.8", "rank"]]
+
+
+def test_choice_is_compared_by_how_it_was_chosen():
+    headers, cells = compare_cells(a_choice_run(compare=(published("x", "match", choice_accuracy=40.0),)))
+    assert headers == ["method", "accuracy", "chosen by", "seen in"]
+    assert [line[1:3] for line in cells] == [["30.0", "rank"], ["40.0", "match"]]
+
+
+def test_runs_side_by_side_show_what_holds_for_all_questions_and_keep_lists_apart():
+    other = a_qa_run(details={"protocols": {"generate": "generate", "rank": "rank:answers.txt"}})
+    headers, cells = run_cells([a_qa_run(), other])
+    ranks = ["rank:train-top-1000 · exact match", "rank:answers.txt · exact match"]
+    assert headers == ["benchmark", "model", "clips", "generate · exact match", *ranks]
+    assert [line[3:] for line in cells] == [["35.0", "33.0", ""], ["35.0", "", "33.0"]]

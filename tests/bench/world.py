@@ -1,5 +1,6 @@
-"""Everything one run needs, small: six drawn clips, captions, a benchmark file, a tiny random model."""
+"""Everything one run needs, small: six drawn clips, captions or questions, a benchmark file, a tiny random model."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,4 +62,65 @@ def make_world(folder: Path) -> World:
     (folder / "captions.csv").write_text("\n".join(["clip,caption", *lines]) + "\n", encoding="utf-8")
     world = World(folder, folder / "six.yaml", write_model(folder))
     world.write_benchmark("six")
+    return world
+
+
+ASKED = [("what runs?", "dog"), ("who sits on the grass?", "a cat"), ("what sits?", "cat"), ("how many cats?", "2")]
+ANSWERS = ["dog", "cat", "red dog", "a dog on the grass"]
+
+
+def make_question_world(folder: Path) -> World:
+    """Writes a world with four questions about each of three clips, and options for them, into an empty folder."""
+    (folder / "clips").mkdir()
+    rows = []
+    for number in range(3):
+        draw_clip(folder / "clips" / f"c{number}.mp4", 8 + number, width=64, height=48)
+        rows += [
+            {
+                "id": f"{number}-{place}",
+                "clip": f"c{number}",
+                "question": question,
+                "answer": answer,
+                "options": ANSWERS,
+            }
+            for place, (question, answer) in enumerate(ASKED)
+        ]
+    (folder / "qa.json").write_text(json.dumps(rows), encoding="utf-8")
+    (folder / "answers.txt").write_text("\n".join(ANSWERS) + "\n", encoding="utf-8")
+    choices = [{**row, "answer": 1} for row in rows]
+    (folder / "choices.json").write_text(json.dumps(choices), encoding="utf-8")
+    world = World(folder, folder / "asked.yaml", write_model(folder, task="vqa"))
+    fields = {"id": "id", "clip": "clip", "question": "question", "answer": "answer"}
+    frames = {"count": 2, "size": 32}
+    dataset = {"annotations": "qa.json", "answers": "answers.txt", "fields": fields, "media": "clips/{clip}.mp4"}
+    asked = {
+        "name": "asked",
+        "task": "qa",
+        "about": "three drawn clips",
+        "dataset": dataset,
+        "frames": frames,
+        "settings": {"answer_by": ["generate", "rank"], "bootstrap": 50},
+        "published": [
+            {
+                "label": "a paper",
+                "metrics": {"generate_accuracy": 35.2, "rank_accuracy": 35.2},
+                "source": "its table",
+                "protocol": "not stated",
+            }
+        ],
+    }
+    chosen = {
+        "name": "chosen",
+        "task": "choice",
+        "dataset": {
+            "annotations": "choices.json",
+            "fields": {**fields, "options": "options"},
+            "media": "clips/{clip}.mp4",
+        },
+        "frames": frames,
+        "settings": {"bootstrap": 50},
+    }
+    for benchmark in (asked, chosen):
+        path = folder / f"{benchmark['name']}.yaml"
+        path.write_text(yaml.safe_dump(benchmark), encoding="utf-8")
     return world

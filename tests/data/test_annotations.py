@@ -49,6 +49,27 @@ def test_parquet_keeps_whole_numbers_beside_gaps(tmp_path: Path) -> None:
     assert read_rows(path) == [{"clip": 9770, "text": ["a", "b"]}, {"clip": None, "text": ["c"]}]
 
 
+def test_a_txt_file_has_cells_and_no_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("-4wsuPCjDBc_5_15 vid1\n\n_x\t vid2 \r\n")
+    assert read_rows(path) == [{"$1": "-4wsuPCjDBc_5_15", "$2": "vid1"}, {"$1": "_x", "$2": "vid2"}]
+
+
+def test_a_csv_file_may_be_separated_by_tabs(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("clip\ttext\nx\ta dog, running\n")
+    assert read_rows(path) == [{"clip": "x", "text": "a dog, running"}]
+    path.write_text("clip,long text\nx,a\tb\n")
+    assert read_rows(path) == [{"clip": "x", "long text": "a\tb"}]
+
+
+def test_a_column_without_a_name_is_one_more_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",clip,text\n0,x,dog\n1,y,cat\n")
+    rows = [{"Unnamed: 0": "0", "clip": "x", "text": "dog"}, {"Unnamed: 0": "1", "clip": "y", "text": "cat"}]
+    assert read_rows(path) == rows
+
+
 def test_a_json_object_gives_a_row_an_entry(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"v1": ["a", "b"], "v2": {"duration": 3, "sentences": ["c"]}}))
@@ -97,6 +118,8 @@ def test_a_zip_with_one_annotation_file_is_read_as_it_is(tmp_path: Path) -> None
         ("a.json", "[]", "holds no rows"),
         ("a.parquet", "not parquet", "not a readable parquet file"),
         ("a.zip", "not a zip", "cannot be read"),
+        ("a.txt", "x vid1\n\ny z vid2\n", "line 3 has 3 cells, the first one 2"),
+        ("a.txt", " \n", "holds no rows"),
         ("a.xlsx", "x", "'.xlsx' is not an annotation format"),
     ],
 )
@@ -118,16 +141,20 @@ def test_text_in_another_encoding_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_column_names_those_that_exist(tmp_path: Path) -> None:
     columns = columns_of([{"key": 1, "video_id": 2}, {"sentence": 3}])
     assert columns == ["key", "video_id", "sentence"]
-    assert choose_column("text", ["caption", "sentence", "key"], columns, tmp_path) == "sentence"
+    assert choose_column(["caption", "sentence", "key"], columns, tmp_path, "dataset.fields.text") == "sentence"
     with pytest.raises(
         DataError, match=r"'dataset.fields.clip'\). The file has: key, video_id, sentence. Did you mean"
     ):
-        choose_column("clip", "vidio_id", columns, tmp_path)
+        choose_column("vidio_id", columns, tmp_path, "dataset.fields.clip")
 
 
 def test_a_missing_file_comes_with_advice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"does not exist.*To obtain: ask the authors"):
         find_annotations(tmp_path / "none.csv", obtain="ask\nthe authors")
+    with pytest.raises(DataError, match=r"name the file by --set dataset.train=FILE"):
+        find_annotations(tmp_path / "none.csv", key="dataset.train")
+    with pytest.raises(DataError, match=r"is a folder; .* by 'dataset.annotations' or --annotations"):
+        find_annotations(tmp_path)
 
 
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
-"""The shipped benchmark and model files: names, numbers, and the real annotation files of the four video sets."""
+"""The shipped benchmark and model files: names, numbers, and the real annotation files of the retrieval sets."""
 
-import csv
 import json
 import zipfile
 from collections import Counter
@@ -11,47 +10,25 @@ import pytest
 from blipvid.core.config import read_yaml
 from blipvid.core.errors import DataError
 from blipvid.core.places import definitions
-from blipvid.data.sets import LoadedSet, load_set
-from blipvid.data.spec import BenchmarkSpec, list_benchmarks, load_benchmark
+from blipvid.data.dataset_schema import QuestionDataset
+from blipvid.data.schema import BenchmarkSpec
+from blipvid.data.sets import load_set
+from blipvid.data.spec import list_benchmarks, load_benchmark
+from tests.data.real import lines, load_real, table, videos_of
 
 VIDEO_SETS = ["msrvtt-retrieval", "msrvtt-full-retrieval", "msvd-retrieval", "didemo-retrieval"]
-METRICS = {f"{direction}_{what}" for direction in ("t2v", "v2t") for what in ("r1", "r5", "r10", "mdr", "mnr")}
+QUESTION_SETS = ["msvd-qa", "msrvtt-qa", "tgif-frameqa", "activitynet-qa", "nextqa", "msrvtt-mc"]
+METRICS = {
+    "retrieval": {f"{way}_{what}" for way in ("t2v", "v2t") for what in ("r1", "r5", "r10", "mdr", "mnr")},
+    "qa": {"generate_accuracy", "rank_accuracy"},
+    "choice": {"choice_accuracy"},
+}
 KNOWN_TASKS = {"pretrain", "retrieval", "caption", "vqa", "nlvr", "visdial"}
-
-
-def lines(path: Path) -> list[str]:
-    return path.read_text().split()
-
-
-def videos_of(name: str, annotations: Path) -> list[str]:
-    """File names as the sets' own lists give them, read without blipvid."""
-    if name == "msrvtt-retrieval":
-        with (annotations / "msrvtt/MSRVTT_JSFUSION_test.csv").open(newline="") as file:
-            return [f"msrvtt/videos/{row['video_id']}.mp4" for row in csv.DictReader(file)]
-    if name == "msrvtt-full-retrieval":
-        return [f"msrvtt/videos/{one}.mp4" for one in lines(annotations / "msrvtt/lists/test_list_full.txt")]
-    if name == "msvd-retrieval":
-        return [f"msvd/videos/{one}.avi" for one in lines(annotations / "msvd/test_list.txt")]
-    return [f"didemo/videos/{one}" for one in lines(annotations / "didemo/test_list.txt")]
-
-
-def load_real(name: str, test_data: Path, root: Path, spec: BenchmarkSpec | None = None) -> LoadedSet:
-    """Loads a set from the real annotations, with empty files in place of the videos."""
-    annotations = test_data / "data/annotations"
-    for file in ("msrvtt", "msvd", "didemo"):
-        (root / file / "videos").mkdir(parents=True, exist_ok=True)
-        for one in (annotations / file).iterdir():
-            target = root / file / one.name
-            if one.is_file() and not target.exists():
-                target.symlink_to(one)
-    for video in videos_of(name, annotations):
-        (root / video).touch()
-    return load_set(spec or load_benchmark(name), root)
 
 
 def test_every_shipped_benchmark_is_valid_and_named_like_its_file() -> None:
     names = list_benchmarks()
-    assert {*VIDEO_SETS, "demo-retrieval"} <= set(names)
+    assert {*VIDEO_SETS, *QUESTION_SETS, "demo-retrieval"} <= set(names)
     for name in names:
         spec = load_benchmark(name)
         assert spec.name == name
@@ -60,17 +37,32 @@ def test_every_shipped_benchmark_is_valid_and_named_like_its_file() -> None:
         assert spec.dataset.obtain
 
 
+def metrics_of(spec: BenchmarkSpec) -> set[str]:
+    """Names that a row of this benchmark may carry: those of its task, and where kinds are named, of each kind."""
+    names = METRICS[spec.task]
+    kinds = spec.dataset.kinds.values() if isinstance(spec.dataset, QuestionDataset) else ()
+    return names | {f"{name}_{kind}" for name in names for kind in kinds}
+
+
 def test_published_rows_use_our_metric_names_and_our_model_names() -> None:
     models = {path.stem for path in definitions("configs/models").glob("*.yaml")}
     for name in list_benchmarks():
         spec = load_benchmark(name)
-        if spec.task != "retrieval":
-            continue
         for row in [*spec.published, *spec.compare]:
-            assert set(row.metrics) <= METRICS, row
+            assert set(row.metrics) <= metrics_of(spec), row
             assert row.model is None or row.model in models, row
         labels = Counter(row.label for row in [*spec.published, *spec.compare])
         assert not [label for label, count in labels.items() if count > 1]
+
+
+@pytest.mark.parametrize("name", ["msvd-qa", "msrvtt-qa"])
+def test_a_source_that_does_not_say_how_questions_were_answered_has_its_figure_twice(name: str) -> None:
+    spec = load_benchmark(name)
+    for row in [*spec.published, *spec.compare]:
+        assert row.protocol == "not stated"
+        assert row.metrics["generate_accuracy"] == row.metrics["rank_accuracy"]
+        assert "fine-tuned" not in row.label or row.note == "not zero-shot"
+        assert "GPT" not in row.label  # judged by a language model, which is not exact match
 
 
 def test_the_rows_to_be_reproduced() -> None:
@@ -78,6 +70,14 @@ def test_the_rows_to_be_reproduced() -> None:
     blip = rows["BLIP zero-shot"]
     assert blip.metrics == {"t2v_r1": 43.3, "t2v_r5": 65.6, "t2v_r10": 74.7, "t2v_mdr": 2}
     assert (blip.protocol, blip.model) == ("re-ranked", "blip-base-retrieval-coco")
+
+
+@pytest.mark.parametrize(("name", "accuracy"), [("msvd-qa", 35.2), ("msrvtt-qa", 19.2)])
+def test_the_question_rows_to_be_reproduced(name: str, accuracy: float) -> None:
+    (row,) = load_benchmark(name).published
+    assert row.metrics == {"generate_accuracy": accuracy, "rank_accuracy": accuracy}
+    assert row.note is not None
+    assert "not on record" in row.note
 
 
 @pytest.mark.parametrize("name", VIDEO_SETS)
@@ -100,8 +100,7 @@ def test_real_annotations_hold_what_the_benchmark_expects(name: str, test_data: 
 
 def test_msrvtt_texts_are_those_of_the_csv(test_data: Path, tmp_path: Path) -> None:
     items = load_real("msrvtt-retrieval", test_data, tmp_path).items
-    with (test_data / "data/annotations/msrvtt/MSRVTT_JSFUSION_test.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = table(test_data / "data/annotations/msrvtt/MSRVTT_JSFUSION_test.csv")
     assert items.texts == tuple(row["sentence"] for row in rows)
     assert len(set(items.texts)) == 995
     assert items.text_clip.tolist() == list(range(1000))
@@ -140,8 +139,8 @@ def test_didemo_converted_to_mp4_is_found_by_a_pattern(test_data: Path, tmp_path
     other.mkdir()
     for one in lines(test_data / "data/annotations/didemo/test_list.txt"):
         (other / f"{one.rpartition('.')[0]}.mp4").touch()
-    spec = load_benchmark("didemo-retrieval", media=f"{other}/{{clip:stem}}.mp4")
-    assert len(load_real("didemo-retrieval", test_data, tmp_path / "root", spec).items.clips) == 1004
+    media = f"{other}/{{clip:stem}}.mp4"
+    assert len(load_real("didemo-retrieval", test_data, tmp_path / "root", media=media).items.clips) == 1004
 
 
 def test_blips_own_list_of_the_same_split_is_read(test_data: Path, tmp_path: Path) -> None:
@@ -152,7 +151,7 @@ def test_blips_own_list_of_the_same_split_is_read(test_data: Path, tmp_path: Pat
         for clip, text in zip(theirs.clips, theirs.texts, strict=True)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    loaded = load_real("msrvtt-retrieval", test_data, tmp_path, load_benchmark("msrvtt-retrieval", annotations=path))
+    loaded = load_real("msrvtt-retrieval", test_data, tmp_path, annotations=path)
     assert (loaded.items.texts, loaded.items.text_ids) == (theirs.texts, theirs.text_ids)
     assert loaded.notes == ()
 

@@ -5,14 +5,15 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from blipvid.core.settings import FrameSettings
-from blipvid.data.schema import DatasetSpec, Published, RetrievalBenchmark
-from blipvid.data.sets import load_set
+from blipvid.core.settings import AnsweringSettings, ChoiceSettings, FrameSettings, RetrievalSettings, TaskSettings
+from blipvid.core.types import ChoiceSet, QuestionSet
+from blipvid.data.dataset_schema import ChoiceDataset, Join, QaDataset, RetrievalDataset
+from blipvid.data.schema import TASKS, Published
+from blipvid.data.sets import LoadedSet, load_set
 from blipvid.data.spec import list_benchmarks, load_benchmark
 from blipvid.media.sampling import SAMPLERS
 
@@ -22,9 +23,10 @@ KEYS = (REPOSITORY / "benchmarks/README.md").read_text()
 PROTOCOLS = (REPOSITORY / "docs/protocols.md").read_text()
 
 
-def block(language: str, number: int = 0) -> str:
-    """The text of a fenced block of a language in docs/datasets.md."""
-    return re.findall(rf"^```{language}\n(.*?)^```", DATASETS, flags=re.MULTILINE | re.DOTALL)[number]
+def block(language: str, naming: str = "") -> str:
+    """The text of the first fenced block of a language in docs/datasets.md that holds some words."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", DATASETS, flags=re.MULTILINE | re.DOTALL)
+    return next(found for found in blocks if naming in found)
 
 
 def write(path: Path, text: str = "") -> Path:
@@ -44,6 +46,42 @@ def test_the_worked_example_in_one_yaml(tmp_path: Path) -> None:
     ]
     assert loaded.items.text_ids == ("0001#0", "0001#1", "0002#0")
     assert loaded.notes == ()
+
+
+def load_example(folder: Path, name: str, *overrides: str) -> LoadedSet:
+    for clip in ("0001", "0002"):
+        write(folder / f"clips/{clip}.mp4")
+    return load_set(load_benchmark(write(folder / f"{name}.yaml", block("yaml", f"name: {name}")), overrides), folder)
+
+
+def test_the_worked_example_of_questions(tmp_path: Path) -> None:
+    write(tmp_path / "questions.csv", block("csv", "answer"))
+    write(tmp_path / "answers.txt", "onion\n2\n")
+    items = load_example(tmp_path, "kitchen-qa", "answer_by=rank", "answers=answers.txt").items
+    assert isinstance(items, QuestionSet)
+    assert (items.answers, items.kinds) == (("onion", "2", "somebody"), ("object", "number", "person"))
+    assert items.answer_list is not None
+    assert items.answer_list.answers == ("onion", "2")
+
+
+def test_the_worked_example_of_multiple_choice(tmp_path: Path) -> None:
+    write(tmp_path / "choices.csv", block("csv", "a0"))
+    items = load_example(tmp_path, "kitchen-choice").items
+    assert isinstance(items, ChoiceSet)
+    assert [options[right] for options, right in zip(items.options, items.right, strict=True)] == [
+        "an onion",
+        "the oven opens",
+    ]
+
+
+def test_the_worked_example_of_a_second_file(tmp_path: Path) -> None:
+    asked, answered = re.findall(r"# (\{.*\})$", block("yaml", "name: kitchen-apart"), flags=re.MULTILINE)
+    write(tmp_path / "asked.jsonl", asked)
+    write(tmp_path / "answered.jsonl", answered)
+    write(tmp_path / "clips/1.mp4")
+    items = load_example(tmp_path, "kitchen-apart").items
+    assert isinstance(items, QuestionSet)
+    assert items.answers == ("somebody",)
 
 
 @pytest.fixture
@@ -67,39 +105,71 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def test_the_worked_example_in_one_function(installed: Path) -> None:
     write(installed / "notes/0001.txt", "a man peels an onion\n")
     write(installed / "clips/0001.mp4")
-    loaded = load_set(load_benchmark(write(installed / "kitchen-notes.yaml", block("yaml", 1))), installed)
+    loaded = load_set(
+        load_benchmark(write(installed / "kitchen-notes.yaml", block("yaml", "name: kitchen-notes"))), installed
+    )
     assert loaded.items.texts == ("a man peels an onion",)
 
 
+def rows_below(heading: str) -> dict[str, list[str]]:
+    """Key -> the other cells, of the tables below one heading of benchmarks/README.md."""
+    (part,) = re.findall(rf"^### {re.escape(heading)}\n(.*?)(?=^##)", KEYS, flags=re.MULTILINE | re.DOTALL)
+    found: dict[str, list[str]] = {}
+    for key, cells in re.findall(r"^\| `(\w+)` \| (.*) \|$", part, flags=re.MULTILINE):
+        assert key not in found, f"{key} is explained twice"
+        found[key] = cells.split(" | ")
+    return found
+
+
+def keys_of(*schemas: type[BaseModel]) -> set[str]:
+    return {key for schema in schemas for key in schema.model_fields}
+
+
+SETTINGS = {
+    "`settings` of every task": keys_of(TaskSettings),
+    "`settings`, task `retrieval`": keys_of(RetrievalSettings) - keys_of(TaskSettings),
+    "`settings`, tasks `qa` and `choice`": keys_of(AnsweringSettings, ChoiceSettings)
+    - keys_of(TaskSettings)
+    - {"caption_words", "text_tokens"},  # stand with retrieval, whose texts they cut likewise
+}
+
+
 @pytest.mark.parametrize(
-    "schema",
-    [RetrievalBenchmark, DatasetSpec, FrameSettings, RetrievalBenchmark.model_fields["settings"].annotation, Published],
+    ("heading", "keys"),
+    [
+        ("At the top", keys_of(*TASKS.values()) - {"overrides"}),
+        ("`dataset`", keys_of(RetrievalDataset, QaDataset, ChoiceDataset)),
+        ("`join`", keys_of(Join)),
+        ("`frames`", keys_of(FrameSettings)),
+        *SETTINGS.items(),
+        ("A row of `published` or `compare`", keys_of(Published)),
+    ],
 )
-def test_every_key_is_explained(schema: type[BaseModel]) -> None:
-    unexplained = [key for key in schema.model_fields if f"\n| `{key}` |" not in KEYS]
-    assert unexplained == (["overrides"] if schema is RetrievalBenchmark else [])
+def test_every_key_is_explained_once_and_no_other(heading: str, keys: set[str]) -> None:
+    assert set(rows_below(heading)) == keys
 
 
-def test_no_key_is_explained_that_does_not_exist() -> None:
-    schemas: list[Any] = [RetrievalBenchmark, DatasetSpec, FrameSettings, Published]
-    known = {key for schema in schemas for key in schema.model_fields}
-    known |= set(RetrievalBenchmark.model_fields["settings"].annotation.model_fields)  # type: ignore[union-attr]
-    assert set(re.findall(r"^\| `(\w+)` \|", KEYS, flags=re.MULTILINE)) <= known
+@pytest.mark.parametrize("heading", ["`frames`", *SETTINGS])
+def test_the_defaults_in_the_key_table_are_those_of_the_code(heading: str) -> None:
+    schemas = (FrameSettings,) if heading == "`frames`" else (RetrievalSettings, AnsweringSettings, ChoiceSettings)
+    defaults = {key: field.default for schema in schemas for key, field in schema.model_fields.items()}
+    shown = {None: "none", 120.0: "120", ("generate",): "generate"}
+    for key, (default, *_) in rows_below(heading).items():
+        assert default.strip("`") == shown.get(defaults[key], str(defaults[key])), key
 
 
-def test_the_defaults_in_the_key_table_are_those_of_the_code() -> None:
-    settings = RetrievalBenchmark.model_fields["settings"].annotation
-    for schema in (FrameSettings, settings):
-        for key, field in schema.model_fields.items():  # type: ignore[union-attr]
-            shown = re.search(rf"^\| `{key}` \| `?([^`|]+?)`? \|", KEYS, flags=re.MULTILINE)
-            assert shown is not None, key
-            assert shown[1] == {None: "none", 120.0: "120"}.get(field.default, str(field.default)), key
+def test_the_fields_of_every_task_are_explained() -> None:
+    for task, schema in TASKS.items():
+        (cells,) = re.findall(rf"^\| {task} \| (.*) \|$", KEYS, flags=re.MULTILINE)
+        named = set(re.findall(r"`(\w+)`", cells)) - {"options"}
+        assert named | {"start_s", "end_s"} == {*schema.NEEDS, *schema.MAY_HAVE}, task
 
 
 def test_every_shipped_benchmark_is_listed_with_its_numbers() -> None:
     for name in list_benchmarks():
-        expect = load_benchmark(name).dataset.expect
-        assert f"| `{name}` | {expect.clips:,} | {expect.texts:,} |" in KEYS
+        expect = load_benchmark(name).dataset.expect.model_dump()
+        items = expect.get("texts") or expect.get("questions")
+        assert f"| `{name}` | {expect['clips']:,} | {items:,} |" in KEYS
 
 
 def test_every_sampler_is_explained_and_the_example_holds() -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from blipvid.core.errors import ConfigError, DataError
+from blipvid.core.types import ChoiceSet, QuestionSet
 from blipvid.data.sets import LoadedSet, load_set
 from blipvid.data.spec import load_benchmark
 
@@ -24,6 +25,11 @@ def read(dataset, root):
 def read_columns(dataset, root):
     for row in read(dataset, root):
         yield {"name": row["clip"], "sentence": row["text"]}
+
+
+def read_questions(dataset, root):
+    for k, row in enumerate(read(dataset, root)):
+        yield {"clip": row["clip"], "question": "?", "answer": k, "kind": row["clip"], "options": ["one", "two"]}
 
 
 def read_nothing(dataset, root):
@@ -47,6 +53,7 @@ ENTRY_POINTS = """
 [blipvid.annotations]
 folder-of-texts = outside_dataset:read
 folder-of-columns = outside_dataset:read_columns
+questions = outside_dataset:read_questions
 nothing = outside_dataset:read_nothing
 words = outside_dataset:read_words
 gone = outside_dataset:no_such_function
@@ -70,10 +77,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("outside_dataset", None)
 
 
-def load(folder: Path, root: Path | None, **dataset: object) -> LoadedSet:
+def load(folder: Path, root: Path | None, task: str = "retrieval", **dataset: object) -> LoadedSet:
     path = folder / "outside.yaml"
     raw = {"annotations": "texts", "media": "media/{clip}.mp4", "builder": "writer"} | dataset
-    path.write_text(yaml.safe_dump({"name": "outside", "task": "retrieval", "dataset": raw}))
+    path.write_text(yaml.safe_dump({"name": "outside", "task": task, "dataset": raw}))
     return load_set(load_benchmark(path), root)
 
 
@@ -103,6 +110,17 @@ def test_rows_of_a_reader_may_be_mapped(package: Path) -> None:
     assert loaded.items.texts == ("text of one", "text of two")
     with pytest.raises(DataError, match="rows have no 'clip'; they have: name, sentence"):
         load(package, package, reader="folder-of-columns")
+
+
+def test_a_reader_may_give_questions(package: Path) -> None:
+    items = load(package, package, "qa", reader="questions").items
+    assert isinstance(items, QuestionSet)
+    assert (items.answers, items.kinds) == (("0", "1"), ("one", "two"))
+    items = load(package, package, "choice", reader="questions").items
+    assert isinstance(items, ChoiceSet)
+    assert (items.options, items.right.tolist()) == ((("one", "two"), ("one", "two")), [0, 1])
+    with pytest.raises(DataError, match="rows have no 'question'; they have: clip, text"):
+        load(package, package, "qa", reader="folder-of-texts")
 
 
 def test_what_a_reader_does_wrong_is_named(package: Path) -> None:

@@ -10,39 +10,9 @@ import yaml
 
 from blipvid.core.errors import ConfigError, DataError
 from blipvid.core.text import clean_caption
-from blipvid.data.sets import LoadedSet, load_set
+from blipvid.data.sets import load_set
 from blipvid.data.spec import load_benchmark
-
-
-class Dataset:
-    """A folder with annotations, media and one benchmark file over them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.dataset: dict[str, Any] = {
-            "annotations": "a.jsonl",
-            "fields": {"clip": "id", "text": "caption"},
-            "media": "clips/{clip}.mp4",
-            "obtain": "ask the authors",
-        }
-        self.settings: dict[str, Any] = {}
-
-    def rows(self, *rows: dict[str, Any]) -> "Dataset":
-        (self.root / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return self
-
-    def media(self, *names: str) -> "Dataset":
-        for name in names:
-            path = self.root / "clips" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return self
-
-    def load(self, *overrides: str, limit: int | None = None, **options: Any) -> LoadedSet:
-        path = self.root / "mine.yaml"
-        raw = {"name": "mine", "task": "retrieval", "dataset": self.dataset, "settings": self.settings}
-        path.write_text(yaml.safe_dump(raw))
-        return load_set(load_benchmark(path, overrides, **options), self.root, limit)
+from tests.data.written import Dataset
 
 
 @pytest.fixture

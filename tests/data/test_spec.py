@@ -9,7 +9,8 @@ import yaml
 
 from blipvid.core.config import validate
 from blipvid.core.errors import CapabilityError, ConfigError
-from blipvid.data.schema import RetrievalBenchmark, media_fields, media_path
+from blipvid.data.patterns import filled, names_in
+from blipvid.data.schema import ChoiceBenchmark, QaBenchmark, RetrievalBenchmark
 from blipvid.data.spec import list_benchmarks, load_benchmark
 
 Writer = Callable[..., Path]
@@ -68,6 +69,48 @@ def test_set_changes_one_value_and_is_remembered(write: Writer, override: str, v
     assert yaml.safe_load(shown) == expected if not shown.startswith("{") else shown == expected
 
 
+@pytest.mark.parametrize(
+    ("overrides", "value_of", "expected"),
+    [
+        (["answer_by=rank"], lambda s: s.settings.answer_by, ("rank",)),
+        (["answer_by=[generate, rank]"], lambda s: s.settings.answer_by, ("generate", "rank")),
+        (
+            ["answers=train", "answers_top_n=1000"],
+            lambda s: (s.settings.answers, s.settings.answers_top_n),
+            ("train", 1000),
+        ),
+        (["settings.answers=other.txt"], lambda s: s.settings.answers, "other.txt"),
+        (["dataset.answers=null"], lambda s: s.dataset.answers, None),
+        (["dataset.train=mine.json"], lambda s: s.dataset.train, "mine.json"),
+        (["dataset.join=null"], lambda s: s.dataset.join, None),
+        (["dataset.join.file=other.txt"], lambda s: s.dataset.join.file, "other.txt"),
+        (["dataset.kinds={}"], lambda s: s.dataset.kinds, {}),
+        (["question_mask=ones"], lambda s: s.settings.question_mask, "ones"),
+        (["dataset.expect.questions=3"], lambda s: s.dataset.expect.questions, 3),
+    ],
+)
+def test_set_changes_what_is_asked_and_how_it_is_answered(overrides: list[str], value_of: Any, expected: Any) -> None:
+    spec = load_benchmark("msvd-qa", overrides)
+    assert value_of(spec) == expected
+    assert validate(QaBenchmark, spec.model_dump(mode="json"), "record") == spec
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train=x", r"--set train: no such key. Did you mean 'dataset.train'"),
+        ("answer_by=guess", r"key 'settings.answer_by"),
+        ("answer_by=[rank, rank]", r"'settings.answer_by': names a protocol twice"),
+        ("answers_top_n=10", r"'answers_top_n' goes with 'answers: train'"),
+        ("dataset.options=[a, b]", r"unknown key 'dataset.options'"),
+        ("rerank_top_k=5", r"--set rerank_top_k: no such key"),
+    ],
+)
+def test_a_change_that_does_not_fit_questions_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_benchmark("msvd-qa", [override])
+
+
 def test_overrides_work_together_and_the_last_wins(write: Writer) -> None:
     spec = load_benchmark(write(), ["sampler=fps", "rate_fps=2", "size=100", "frames.size=112"])
     assert (spec.frames.sampler, spec.frames.rate_fps, spec.frames.size) == ("fps", 2.0, 112)
@@ -106,7 +149,7 @@ def test_annotations_and_media_on_the_command_line_are_below_the_current_folder(
     monkeypatch.chdir(here)
     spec = load_benchmark(write(), annotations=Path("other.jsonl"), media="sub/{clip}.avi")
     assert spec.dataset.annotations == str(here / "other.jsonl")
-    assert media_path(spec.dataset.media, {"clip": "x"}) == str(here / "sub/x.avi")
+    assert filled(spec.dataset.media, {"clip": "x"}) == str(here / "sub/x.avi")
     assert [change.partition("=")[0] for change in spec.overrides] == ["dataset.annotations", "dataset.media"]
     assert load_benchmark(write(), media="/abs/{clip}.avi").dataset.media == "/abs/{clip}.avi"
 
@@ -163,7 +206,7 @@ def test_a_yaml_of_ones_own_is_given_by_path(write: Writer, monkeypatch: pytest.
     assert load_benchmark("mine.yaml").name == "not-the-stem"
 
 
-@pytest.mark.parametrize("task", ["qa", "choice", "caption", "pairs", "dialog"])
+@pytest.mark.parametrize("task", ["caption", "pairs", "dialog"])
 def test_a_task_of_later_versions_is_said_to_be_one(write: Writer, task: str) -> None:
     with pytest.raises(CapabilityError, match=f"task '{task}' is not part of this version"):
         load_benchmark(write(task=task))
@@ -184,14 +227,17 @@ def test_what_was_overridden_cannot_be_claimed_by_a_file(write: Writer) -> None:
 def test_a_benchmark_survives_json(write: Writer) -> None:
     spec = load_benchmark("msrvtt-retrieval", ["size=224"])
     assert validate(RetrievalBenchmark, spec.model_dump(mode="json"), "record") == spec
+    for name, schema in (("tgif-frameqa", QaBenchmark), ("nextqa", ChoiceBenchmark), ("msrvtt-mc", ChoiceBenchmark)):
+        spec = load_benchmark(name)
+        assert validate(schema, spec.model_dump(mode="json"), "record") == spec
 
 
 def test_media_patterns() -> None:
-    assert list(media_fields("a/{clip:stem}/{{x}}/{file}")) == ["clip", "file"]
-    assert media_path("a/{clip:stem}.mp4", {"clip": "x.y.mov"}) == "a/x.y.mp4"
-    assert media_path("a/{clip:stem}.mp4", {"clip": "97352149@N00_6143993297."}) == "a/97352149@N00_6143993297.mp4"
-    assert media_path("a/{clip:stem}.mp4", {"clip": "plain"}) == "a/plain.mp4"
-    assert media_path("{{x}}/{clip}", {"clip": "v"}) == "{x}/v"
+    assert list(names_in("a/{clip:stem}/{{x}}/{file}")) == ["clip", "file"]
+    assert filled("a/{clip:stem}.mp4", {"clip": "x.y.mov"}) == "a/x.y.mp4"
+    assert filled("a/{clip:stem}.mp4", {"clip": "97352149@N00_6143993297."}) == "a/97352149@N00_6143993297.mp4"
+    assert filled("a/{clip:stem}.mp4", {"clip": "plain"}) == "a/plain.mp4"
+    assert filled("{{x}}/{clip}", {"clip": "v"}) == "{x}/v"
 
 
 def test_only_yaml_files_at_the_top_are_benchmarks() -> None:

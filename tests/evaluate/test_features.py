@@ -8,8 +8,7 @@ from blipvid.core.features import Features
 from blipvid.core.protocols import no_progress
 from blipvid.core.settings import TaskSettings
 from blipvid.core.types import Frames, Runtime
-from blipvid.evaluate.features import EncodedClips, encode_clips, lift_frames, scale_pixels
-from blipvid.evaluate.store import FeatureStore
+from blipvid.evaluate.features import ClipStream, lift_frames, scale_pixels
 from tests.evaluate.replay import Loader, Replay, retrieval_set
 from tests.load_goldens import Goldens
 
@@ -71,30 +70,50 @@ class Pictures:
 
 
 def _encode(
-    model: object, loader: Loader, store: FeatureStore, n: int, batch_size: int = 8, **settings: str
-) -> EncodedClips:
-    runtime = Runtime(batch_size=batch_size)
-    return encode_clips(
-        retrieval_set([], n).clips, loader, model, TaskSettings(**settings), runtime, store, no_progress
-    )
+    model: object, loader: Loader, n: int, batch_size: int = 8, **settings: str
+) -> tuple[ClipStream, list[int], list[Features]]:
+    """Runs a whole stream; returns it with the positions and features that it gave."""
+    runtime, clips = Runtime(batch_size=batch_size), retrieval_set([], n).clips
+    with ClipStream(clips, loader, model, TaskSettings(**settings), runtime, no_progress) as stream:
+        given = list(stream)
+    return stream, [position for position, _ in given], [features for _, features in given]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 100])
 def test_batches_change_nothing_and_keep_their_size(batch_size: int) -> None:
     frames = (2, 5, 1)
-    with FeatureStore(torch.float32, "cpu", 10**6) as one, FeatureStore(torch.float32, "cpu", 10**6) as other:
-        model = Pictures()
-        encoded = _encode(model, Loader(n_frames=frames), one, 7, batch_size)
-        assert max(model.batches) <= batch_size
-        assert sum(model.batches) == 18
-        if batch_size == 100:
-            assert model.batches == [18]
-        alone = _encode(Pictures(), Loader(n_frames=frames), other, 7, 1)
-        torch.testing.assert_close(encoded.embeds, alone.embeds)
-        for v in range(7):
-            assert one.get(v).shape == (16 * frames[v % 3], 6)
-            torch.testing.assert_close(one.get(v), other.get(v))
-        torch.testing.assert_close(encoded.embeds.norm(dim=1), torch.ones(7))
+    model = Pictures()
+    _, positions, encoded = _encode(model, Loader(n_frames=frames), 7, batch_size)
+    assert max(model.batches) <= batch_size
+    assert sum(model.batches) == 18
+    if batch_size == 100:
+        assert model.batches == [18]
+    _, _, alone = _encode(Pictures(), Loader(n_frames=frames), 7, 1)
+    assert positions == list(range(7))
+    for v, (own, other) in enumerate(zip(encoded, alone, strict=True)):
+        assert own.tokens.shape == (1, 16 * frames[v % 3], 6)
+        torch.testing.assert_close(own.tokens, other.tokens)
+        torch.testing.assert_close(own.embeds, other.embeds)
+        assert own.embeds.norm().item() == pytest.approx(1)
+
+
+def test_a_clip_is_given_as_soon_as_its_batch_is_full() -> None:
+    loader = Loader(n_frames=(4,))
+    clips = retrieval_set([], 9).clips
+    asked = []
+    with ClipStream(clips, loader, Pictures(), TaskSettings(), Runtime(batch_size=8), no_progress) as stream:
+        for _ in stream:
+            asked.append(len(loader.asked))
+    assert asked == [3, 3, 5, 5, 7, 7, 9, 9, 9]
+
+
+def test_leaving_early_ends_the_stream() -> None:
+    loader = Loader()
+    clips = retrieval_set([], 50).clips
+    with ClipStream(clips, loader, Pictures(), TaskSettings(), Runtime(), no_progress) as stream:
+        next(iter(stream))
+    assert loader.closed
+    assert len(loader.asked) < 50
 
 
 class Film(Pictures):
@@ -106,40 +125,38 @@ class Film(Pictures):
 
 
 def test_a_clip_encoder_takes_over() -> None:
-    with FeatureStore(torch.float32, "cpu", 10**6) as store:
-        model = Film()
-        encoded = _encode(model, Loader(n_frames=(2, 5, 1)), store, 4)
-        assert model.batches == []
-        assert store.get(3).shape == (3, 6)
-        torch.testing.assert_close(encoded.embeds.norm(dim=1), torch.ones(4))
+    model = Film()
+    _, _, encoded = _encode(model, Loader(n_frames=(2, 5, 1)), 4)
+    assert model.batches == []
+    assert encoded[3].tokens[0].shape == (3, 6)
+    assert [features.embeds.norm().item() for features in encoded] == pytest.approx([1.0] * 4)
 
 
 def test_skipped_clips_are_listed_and_the_others_stay_in_order() -> None:
-    with FeatureStore(torch.float32, "cpu", 10**6) as store:
-        loader = Loader(broken=[0, 3])
-        encoded = _encode(Replay(np.zeros((6, 1)), np.zeros((6, 1))), loader, store, 6, on_error="skip")
-        assert encoded.kept.tolist() == [1, 2, 4, 5]
-        assert [store.get(i)[0, 0].item() for i in range(4)] == [1, 2, 4, 5]
-        assert [(one.clip_id, one.reason) for one in encoded.skipped] == [
-            ("clip0", "0.mp4: is broken."),
-            ("clip3", "3.mp4: is broken."),
-        ]
-        assert encoded.backends == {"odd": 2, "even": 2}
-        assert encoded.notes == [{"note": "counted", "clips": 2, "first": ["clip1", "clip5"]}]
-        assert loader.closed
+    loader = Loader(broken=[0, 3])
+    stream, positions, encoded = _encode(Replay(np.zeros((6, 1)), np.zeros((6, 1))), loader, 6, on_error="skip")
+    assert stream.kept.tolist() == positions == [1, 2, 4, 5]
+    assert [features.tokens[0, 0, 0].item() for features in encoded] == [1, 2, 4, 5]
+    assert [(one.clip_id, one.reason) for one in stream.skipped] == [
+        ("clip0", "0.mp4: is broken."),
+        ("clip3", "3.mp4: is broken."),
+    ]
+    assert stream.backends == {"odd": 2, "even": 2}
+    assert stream.notes == [{"note": "counted", "clips": 2, "first": ["clip1", "clip5"]}]
+    assert loader.closed
 
 
 def test_stop_raises_the_decoders_own_error_and_ends_the_stream() -> None:
     loader = Loader(broken=[1])
-    with FeatureStore(torch.float32, "cpu", 10**6) as store, pytest.raises(DecodeError, match=r"1\.mp4: is broken"):
-        _encode(Pictures(), loader, store, 9)
+    with pytest.raises(DecodeError, match=r"1\.mp4: is broken"):
+        _encode(Pictures(), loader, 9)
     assert loader.asked == ["clip0", "clip1"]
     assert loader.closed
 
 
 def test_no_clip_at_all_is_an_error_even_when_skipping() -> None:
-    with FeatureStore(torch.float32, "cpu", 10**6) as store, pytest.raises(DecodeError, match="none of the 2 clips"):
-        _encode(Pictures(), Loader(broken=[0, 1]), store, 2, on_error="skip")
+    with pytest.raises(DecodeError, match="none of the 2 clips"):
+        _encode(Pictures(), Loader(broken=[0, 1]), 2, on_error="skip")
 
 
 def test_numbers_that_are_not_finite_name_the_clip() -> None:
@@ -152,5 +169,5 @@ def test_numbers_that_are_not_finite_name_the_clip() -> None:
         return found
 
     model.encode_images = spoil  # type: ignore[method-assign]
-    with FeatureStore(torch.float32, "cpu", 10**6) as store, pytest.raises(BlipvidError, match=r"'clip2'.*not finite"):
-        _encode(model, Loader(), store, 3)
+    with pytest.raises(BlipvidError, match=r"'clip2'.*not finite"):
+        _encode(model, Loader(), 3)

@@ -1,0 +1,121 @@
+"""Two runs of question answering: what each question was answered, before and after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from blipvid.bench.compared import Compared, Line, in_common
+from blipvid.bench.labels import ALL, FigureName
+
+HEADS = ("question", "by", "first answer", "second answer", "right answer")
+
+Answers = Mapping[str, Mapping[str, Any]]
+"""Question id -> its prediction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A question that the two runs answer differently; None where its clip gave no frames.
+
+    Attributes:
+        protocol: Who answered: `generate`, `rank`, `choice`.
+        id: Of the question.
+        question: The question, or its id where the options alone are the question.
+        first: One answer.
+        second: The other.
+        right: The right one.
+    """
+
+    protocol: str
+    id: str
+    question: str
+    first: str | None
+    second: str | None
+    right: str
+
+    def cells(self) -> list[str]:
+        """Returns its line in a table."""
+        given = ["no frames" if answer is None else answer for answer in (self.first, self.second)]
+        return [self.question, self.protocol, *given, self.right]
+
+
+def compare_answers(
+    figures: Mapping[str, tuple[float, float]], first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
+) -> Compared:
+    """Compares the predictions of two runs of question answering, each protocol by itself.
+
+    Accuracies are compared by McNemar's exact two-sided test, each over the questions of its kind.
+
+    Args:
+        figures: Metric -> its value in both runs.
+        first: Predictions of one run.
+        second: Predictions of the other.
+    """
+    answers = [_by_protocol(first), _by_protocol(second)]
+    protocols = dict.fromkeys([*answers[0], *answers[1]])
+    pairs = {name: _pairs(answers[0].get(name, {}), answers[1].get(name, {})) for name in protocols}
+    changes, notes, won, lost = [], [], 0, 0
+    for name, own in pairs.items():
+        asked = [len(run.get(name, {})) for run in answers]
+        if 0 in asked:
+            notes.append(f"Only the {'second' if asked[0] == 0 else 'first'} run answered by '{name}'.")
+            continue
+        notes += in_common(name, asked, len(own), "questions")
+        for one, other in own:
+            if one["prediction"] != other["prediction"]:
+                changes.append((is_right(one) == is_right(other), _changed(name, one, other)))
+            won += is_right(other) and not is_right(one)
+            lost += is_right(one) and not is_right(other)
+    changes.sort(key=lambda change: change[0])  # those that made a difference first, in the order asked
+    return Compared(
+        lines=[_line(metric, one, other, pairs) for metric, (one, other) in figures.items()],
+        changes=[change for _, change in changes],
+        heads=HEADS,
+        summary=(
+            f"{len(changes):,} answers differ; {won:,} became right in the second run, {lost:,} wrong, the others are "
+            "right or wrong in both."
+        ),
+        notes=[*notes, "p: McNemar's exact test, two-sided, not corrected."],
+    )
+
+
+def is_right(row: Mapping[str, Any]) -> bool:
+    """Says whether a prediction is the annotated answer, letter by letter; options are told apart by more than text."""
+    return bool(row.get("right", row["prediction"] == row["answer"]))
+
+
+def _by_protocol(predictions: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in predictions:
+        # lists of answers may differ between the runs; that is among their settings
+        protocol = str(row.get("protocol", "choice")).partition(":")[0]
+        found.setdefault(protocol, {})[row["id"]] = row
+    return found
+
+
+def _pairs(first: Answers, second: Answers) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    return [(row, second[id_]) for id_, row in first.items() if id_ in second]
+
+
+def _changed(protocol: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Changed:
+    asked = one["question"] or one["id"]
+    return Changed(protocol, one["id"], asked, one["prediction"], other["prediction"], one["answer"])
+
+
+def _line(
+    metric: str,
+    one: float,
+    other: float,
+    pairs: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
+) -> Line:
+    from blipvid.evaluate.statistics import mcnemar
+
+    name = FigureName.of(metric)
+    own = [pair for pair in pairs.get(name.owner, ()) if name.kind in (ALL, pair[0]["kind"])]
+    if not own or name.beside:
+        return Line(metric, one, other)
+    before, after = (np.array([is_right(pair[side]) for pair in own]) for side in (0, 1))
+    test = mcnemar(after, before)
+    return Line(metric, one, other, int(test["gained"]), int(test["lost"]), test["p"])

@@ -1,0 +1,134 @@
+"""What figures are called: from the flat names of a record to the words of a table."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from blipvid.bench.record import Run
+
+BESIDE = {"itc": "ITC only", "vqa": "VQA-normalised"}
+"""Prefix of a figure that stands beside the one of the same name without it -> the head of its column."""
+
+DIRECTIONS = {"t2v": "text-to-video", "v2t": "video-to-text"}
+RANKS = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mdr": "MdR", "mnr": "MnR"}
+
+OVERALL = {"generate": "exact match", "rank": "exact match", "choice": "accuracy"}
+"""Who answered -> what its accuracy over all questions is called."""
+
+ALL = "all"
+"""Stands for all kinds of question together, in the details of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureName:
+    """The flat name of a figure taken apart.
+
+    Attributes:
+        beside: A key of `BESIDE`, or nothing.
+        owner: What was measured: a direction of retrieval, or who answered the questions.
+        measure: What of it: `r1`, `mdr`, `accuracy`, `accuracy_what`.
+    """
+
+    beside: str
+    owner: str
+    measure: str
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Takes a name apart; one of another make is all owner."""
+        begin, _, rest = name.partition("_")
+        beside, name = (begin, rest) if begin in BESIDE else ("", name)
+        owner, _, measure = name.partition("_")
+        known = measure in RANKS if owner in DIRECTIONS else owner in OVERALL and measure.startswith("accuracy")
+        return cls(beside, owner, measure) if known else cls(beside, name, "")
+
+    @property
+    def plain(self) -> str:
+        """The name without its prefix."""
+        return "_".join(part for part in (self.owner, self.measure) if part)
+
+    @property
+    def kind(self) -> str | None:
+        """Which questions it is about, `all` or one kind of them; None for a figure that is not about questions."""
+        return (self.measure.partition("_")[2] or ALL) if self.owner in OVERALL else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWords:
+    """How a table speaks of a task.
+
+    Attributes:
+        asked: What is asked about the clips, in the plural.
+        item: What a query is called in a sentence, in the plural.
+        chosen: Head of the column that says how a method came to its answers.
+    """
+
+    asked: str
+    item: str
+    chosen: str
+
+
+_TASKS = {
+    "retrieval": TaskWords("texts", "queries", "ranked by"),
+    "qa": TaskWords("questions", "questions", "answered by"),
+    "choice": TaskWords("questions", "questions", "chosen by"),
+}
+
+
+def task_of(run: Run) -> str:
+    """Returns the task of a run."""
+    return str(run.benchmark.get("task", "retrieval"))
+
+
+def words_of(run: Run) -> TaskWords:
+    """Returns how a table speaks of a run's task."""
+    return _TASKS[task_of(run)]
+
+
+def protocol_of(run: Run, name: str) -> str:
+    """Returns in a word how a figure of a run came about: `re-ranked`, `cosine`, `generate`, `rank:LIST`."""
+    parts = FigureName.of(name)
+    if parts.owner in OVERALL:
+        return str(run.details.get("protocols", {}).get(parts.owner, parts.owner))
+    return "cosine" if parts.beside == "itc" or run.details.get("score") == "cosine" else "re-ranked"
+
+
+def metric_label(name: str, protocol: str | None = None) -> str:
+    """Returns the words for a parts.
+
+    Args:
+        name: Its flat name.
+        protocol: How questions were answered, from `protocol_of`; None names it as the metric does.
+
+    Returns:
+        `text-to-video R@1` for `t2v_r1`, `rank:train-top-1000 · what` for `rank_accuracy_what`; a name of another make
+        stays.
+    """
+    parts = FigureName.of(name)
+    prefix = f"{BESIDE[parts.beside]} " if parts.beside and parts.measure else ""
+    if parts.owner in DIRECTIONS and parts.measure:
+        return f"{prefix}{DIRECTIONS[parts.owner]} {RANKS[parts.measure]}"
+    if parts.owner in OVERALL:
+        who = protocol or parts.owner
+        who = f"choice by {who}" if parts.owner == "choice" and who != "choice" else who
+        return f"{prefix}{who} · {OVERALL[parts.owner] if parts.kind == ALL else parts.kind}"
+    return name
+
+
+def measure_label(name: str) -> str:
+    """Returns short words for a figure where its protocol stands elsewhere: `t2v R@1`, `exact match`, `what`."""
+    parts = FigureName.of(name)
+    prefix = f"{BESIDE[parts.beside]} " if parts.beside and parts.measure else ""
+    if parts.owner in DIRECTIONS and parts.measure:
+        return f"{prefix}{parts.owner} {RANKS[parts.measure]}"
+    if parts.owner in OVERALL:
+        return f"{prefix}{OVERALL[parts.owner] if parts.kind == ALL else parts.kind}"
+    return name
+
+
+def figure(name: str, value: float | None, sign: str = "") -> str:
+    """Returns a figure as a table shows it: percentages and mean ranks with one digit, median ranks as they are."""
+    if value is None:
+        return ""
+    if name.endswith("_mdr"):
+        return f"{value:{sign}g}"
+    return f"{value:{sign}.1f}"

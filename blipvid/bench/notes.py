@@ -1,0 +1,70 @@
+"""What stands around a table: the title, and below it what a reader must know, one sentence each."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from blipvid.bench.labels import metric_label, task_of, words_of
+from blipvid.bench.record import Run
+
+RECONSTRUCTION = (
+    "BLIP's authors never released a question-answering protocol for video: what is done here is a reconstruction."
+)
+HASH_DIGITS = 12
+NAMED_CLIPS = 10
+
+
+def title(run: Run) -> str:
+    """Returns benchmark, model and what the figures stand on."""
+    coverage = run.coverage
+    clips = f"{coverage.clips_used:,} of {coverage.clips:,} clips"
+    return f"{run.name} · {clips}, {coverage.items:,} {words_of(run).asked}"
+
+
+def notes(run: Run) -> list[str]:
+    """Returns what must stand below the table, one sentence each."""
+    found = [f"Protocol: {run.protocol}", *_answering(run)]
+    for row in run.published:
+        about = "; ".join(part for part in (row.source, row.checkpoint, row.protocol, row.note) if part)
+        found.append(f"Published: {row.label} ({about}).")
+    found += [f"No difference is shown: {reason}." for reason in run.not_comparable if run.published]
+    found += [f"Beware: {caveat}." for caveat in run.caveats]
+    found += [_sentence(note) for note in (*run.data.notes, *run.details.get("notes", ()))]
+    if readers := run.details.get("backends"):
+        found.append(f"Read by: {', '.join(f'{name} ({clips:,} clips)' for name, clips in readers.items())}.")
+    for note in run.details.get("frame_notes", ()):
+        found.append(f"{note['clips']:,} clips: {_sentence(note['note'])} First: {', '.join(note['first'])}.")
+    if tied := sum(counts["tied"] for counts in run.details.get("ties", {}).values() if isinstance(counts, dict)):
+        found.append(f"Queries with a tied rank: {tied:,}.")
+    if paired := run.details.get("paired"):
+        found.append(_paired(run, paired))
+    found += [f"Skipped: {_sentence(clip.reason)}" for clip in run.coverage.skipped[:NAMED_CLIPS]]
+    if (more := len(run.coverage.skipped) - NAMED_CLIPS) > 0:
+        found.append(f"Skipped besides: {more:,} clips, all named in run.json.")
+    return found
+
+
+def _answering(run: Run) -> Iterator[str]:
+    if task_of(run) == "qa":
+        yield RECONSTRUCTION
+    if answers := run.details.get("answer_list"):
+        yield (
+            f"Answer list: {answers['name']}, {answers['size']:,} answers, sha256 {answers['sha256'][:HASH_DIGITS]}, "
+            f"coverage {answers['coverage']:.1f}%."
+        )
+
+
+def _paired(run: Run, paired: Mapping[str, Any]) -> str:
+    words = words_of(run)
+    # Over questions the two sides are the protocols, which the label would name again.
+    what = metric_label(paired["metric"]) if words.item == "queries" else "Exact match"
+    note = f"; {paired['note']}" if "note" in paired else ""
+    return (
+        f"{what}, {paired['ours']} against {paired['theirs']}: {words.item} won {paired['gained']:,}, "
+        f"lost {paired['lost']:,}, p = {paired['p']:.2g} ({paired['test']}{note})."
+    )
+
+
+def _sentence(note: str) -> str:
+    first = note.partition(" ")[0]
+    begin = note[:1].upper() if first.isalpha() else note[:1]  # a key such as rerank_top_k stays as it is
+    return f"{begin}{note[1:].rstrip('.')}."

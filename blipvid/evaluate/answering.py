@@ -1,0 +1,262 @@
+"""The task of answering open questions about clips: by generating, by ranking a list of answers, or both in one run.
+
+Both ways look at the same question states. What happens to clips that give no frames (`on_error: skip`): every question
+about them counts as answered wrongly.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from blipvid.core.errors import DataError
+from blipvid.core.features import Features, QuestionStates
+from blipvid.core.protocols import Answerer, ClipEncoder, ImageEncoder, LoadClips, Progress
+from blipvid.core.settings import AnsweringSettings
+from blipvid.core.types import AnswerList, QuestionSet, Result, Runtime
+from blipvid.evaluate import answers
+from blipvid.evaluate.accuracy import accuracies
+from blipvid.evaluate.questions import QuestionReader, ask_for_questions, not_finite, visit_clips
+from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.statistics import paired_details
+
+Ints = npt.NDArray[np.int64]
+
+
+class AnsweringModel(ImageEncoder, Answerer, Protocol):
+    """What this task needs of a model."""
+
+
+def needs(settings: AnsweringSettings) -> list[tuple[type, ...]]:
+    """Returns what a model must be, each a choice of protocols."""
+    return [(ImageEncoder, ClipEncoder), (Answerer,)]
+
+
+class Generate:
+    """Answers in the model's own words.
+
+    Attributes:
+        described: For the record.
+        predictions: Q answers, None where there is none yet.
+        scores: (Q,) float64, log-probability divided by the number of tokens.
+    """
+
+    def __init__(self, items: QuestionSet, model: Answerer, settings: AnsweringSettings) -> None:
+        self._model, self._settings = model, settings
+        self.described = "generate"
+        self.predictions: list[str | None] = [None] * len(items.questions)
+        self.scores = np.full(len(items.questions), np.nan)
+
+    def answer(self, portion: Ints, states: QuestionStates, clip_id: str) -> None:
+        """Answers the questions at `portion`."""
+        if self._settings.question_mask == "ones":
+            # parity: the released code lets generation look at padding (tests/evaluate/test_answering.py)
+            states = QuestionStates(states.states, torch.ones_like(states.mask), states.cut)
+        said = self._settings
+        generated = self._model.generate_answers(states, said.beams, said.answer_max_tokens, said.answer_min_tokens)
+        for question, beams in zip(portion.tolist(), generated, strict=True):
+            if not math.isfinite(beams[0].score):
+                raise not_finite(clip_id, "scores of answers")
+            self.predictions[question], self.scores[question] = beams[0].text, beams[0].score
+
+    def dense(self, first: Ints) -> Mapping[str, npt.NDArray[np.generic]]:
+        """Has nothing dense to save."""
+        return {}
+
+
+class Rank:
+    """Answers with the likeliest of a list.
+
+    Attributes:
+        described: For the record.
+        predictions: Q answers, None where there is none yet.
+        scores: (Q,) float64, minus the loss.
+    """
+
+    def __init__(
+        self, items: QuestionSet, listed: AnswerList, model: Answerer, settings: AnsweringSettings, save: bool
+    ) -> None:
+        self._model, self._answers = model, listed.answers
+        self._table = model.list_answers(listed.answers)
+        k = min(settings.answer_top_k or len(listed.answers), len(listed.answers))
+        self.described = f"rank:{listed.name}"
+        self.predictions: list[str | None] = [None] * len(items.questions)
+        self.scores = np.full(len(items.questions), np.nan)
+        rows = len(items.questions) if save else 0
+        self._k, self._save = k, save
+        self._losses = np.full((rows, k), np.inf, np.float32)
+        self._candidates = np.full((rows, k), -1, np.int64)
+
+    def answer(self, portion: Ints, states: QuestionStates, clip_id: str) -> None:
+        """Answers the questions at `portion`; of candidates with equal losses the earlier one in the list wins."""
+        ranked = self._model.rank_answers(states, self._table, self._k)
+        losses, candidates = ranked.losses.float().cpu().numpy(), ranked.index.cpu().numpy()
+        if not np.isfinite(losses).all():
+            raise not_finite(clip_id, "losses of answers")
+        lowest = losses.min(axis=1)
+        best = np.where(losses == lowest[:, None], candidates, len(self._answers)).min(axis=1)
+        self.scores[portion] = -lowest
+        for question, candidate in zip(portion.tolist(), best.tolist(), strict=True):
+            self.predictions[question] = self._answers[candidate]
+        if self._save:
+            self._losses[portion], self._candidates[portion] = losses, candidates
+
+    def dense(self, first: Ints) -> Mapping[str, npt.NDArray[np.generic]]:
+        """Returns losses and candidates of every question, `first` naming its equal, if they were to be saved."""
+        if not self._save:
+            return {}
+        return {"rank_neg_logprob": self._losses[first], "rank_candidates": self._candidates[first]}
+
+
+@torch.inference_mode()
+def evaluate_answering(
+    items: QuestionSet,
+    model: AnsweringModel,
+    load: LoadClips,
+    settings: AnsweringSettings,
+    runtime: Runtime,
+    progress: Progress,
+    save_scores: bool,
+) -> Result:
+    """Evaluates answers to open questions.
+
+    Args:
+        items: V clips and Q questions.
+        model: Has what `needs` names.
+        load: Decodes clips.
+        settings: The protocol, or two.
+        runtime: Where and how fast.
+        progress: Told of questions answered.
+        save_scores: Whether the result holds what ranking found.
+
+    Returns:
+        For each protocol P of `answer_by` the metrics `P_accuracy` by exact match and `vqa_P_accuracy` by match after
+        the VQA v2 normalisation of both sides, percent, and each of them by kind. Scores, if asked for and ranked:
+        `rank_neg_logprob` (Q,k) float32, the label-smoothed losses that ranking compares, and `rank_candidates` (Q,k)
+        int64 positions in the list; inf and -1 for questions about skipped clips.
+
+    Raises:
+        DataError: No clips, no questions, or no list to rank.
+        DecodeError: See `features.ClipStream.__iter__`.
+        BlipvidError: The model gives numbers that are not finite.
+    """
+    ask_for_questions(items)
+    seconds = Seconds()
+    ways: dict[str, Generate | Rank] = {}
+    for name in settings.answer_by:
+        if name == "generate":
+            ways[name] = Generate(items, model, settings)
+        else:
+            ways[name] = Rank(items, _listed(items), model, settings, save_scores)
+    padded = settings.question_mask == "ones" and "generate" in ways
+    reader = QuestionReader(items, model, settings, batch=settings.question_batch if padded else 0)
+    seconds.end("lists")
+
+    def answer(clip: int, features: Features) -> None:
+        for portion, states in reader.read(clip, features.tokens[0]):
+            seconds.end("questions")
+            for name, way in ways.items():
+                way.answer(portion, states, items.clips[clip].id)
+                seconds.end(name)
+
+    clips = visit_clips(items, load, model, settings, runtime, progress, seconds, answer)
+    predicted = {name: [way.predictions[first] for first in reader.first] for name, way in ways.items()}
+    exact = {f"{name}_accuracy": _right(own, items.answers) for name, own in predicted.items()}
+    found = accuracies(exact | _vqa_right(predicted, items.answers), items, settings)
+    predictions = [
+        row for name, way in ways.items() for row in _rows(items, name, predicted[name], way.scores[reader.first])
+    ]
+    dense = {key: array for way in ways.values() for key, array in way.dense(reader.first).items()}
+    seconds.end("metrics")
+
+    details: dict[str, Any] = {
+        "protocols": {name: way.described for name, way in ways.items()},
+        **found.details,
+        "commonest": answers.commonest(items.answers, items.kinds),
+        "distinct_answers": {name: len(set(own) - {None}) for name, own in predicted.items()},
+        **reader.details(),
+        "backends": dict(clips.backends),
+        "frame_notes": clips.notes,
+        "seconds": seconds.spent,
+    }
+    if "rank" in ways:
+        details["answer_list"] = _list_details(_listed(items), items.answers)
+        details["notes"] += _ceiling_note(details["answer_list"]["coverage"])
+    if len(ways) == 2:
+        ours, theirs = ((name, exact[f"{name}_accuracy"]) for name in ("generate", "rank"))
+        details["paired"] = paired_details("generate_accuracy", ours, theirs, items.question_clip, "questions")
+    return Result(
+        metrics=found.metrics,
+        intervals=found.intervals,
+        predictions=predictions,
+        skipped=tuple(clips.skipped),
+        n_clips=len(items.clips),
+        n_items=len(items.questions),
+        details=details,
+        scores=dense if save_scores and dense else None,
+    )
+
+
+def _listed(items: QuestionSet) -> AnswerList:
+    if items.answer_list is None or not items.answer_list.answers:
+        raise DataError(
+            "'answer_by: rank' has no list of answers to choose from; name a file in 'settings.answers', or `train`."
+        )
+    return items.answer_list
+
+
+def _right(predicted: list[str | None], annotated: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    return np.array([own == answer for own, answer in zip(predicted, annotated, strict=True)])
+
+
+def _vqa_right(
+    predicted: Mapping[str, list[str | None]], annotated: tuple[str, ...]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Matches after normalisation; each distinct answer is normalised once."""
+    every = set(annotated).union(*predicted.values()) - {None}
+    normal = {answer: answers.normalise(answer) for answer in every if answer is not None}
+    expected = tuple(normal[answer] for answer in annotated)
+    return {
+        f"vqa_{name}_accuracy": _right([None if one is None else normal[one] for one in own], expected)
+        for name, own in predicted.items()
+    }
+
+
+def _rows(
+    items: QuestionSet, name: str, predicted: list[str | None], scores: npt.NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Makes the lines of one protocol for predictions.jsonl."""
+    return [
+        {
+            "id": items.question_ids[question],
+            "clip": items.clips[clip].id,
+            "kind": items.kinds[question],
+            "question": items.questions[question],
+            "answer": items.answers[question],
+            "prediction": predicted[question],
+            "score": None if predicted[question] is None else score,
+            "protocol": name,
+        }
+        for question, (clip, score) in enumerate(
+            zip(items.question_clip.tolist(), scores.round(6).tolist(), strict=True)
+        )
+    ]
+
+
+def _list_details(listed: AnswerList, annotated: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "name": listed.name,
+        "sha256": listed.sha256,
+        "size": len(listed.answers),
+        "coverage": answers.coverage(annotated, listed.answers),
+    }
+
+
+def _ceiling_note(coverage: float) -> list[str]:
+    if coverage == 100:
+        return []
+    below = math.floor(10 * coverage) / 10  # never rounded up to 100
+    return [f"the answer list holds the right answer of {below:.1f}% of the questions; rank cannot score more"]

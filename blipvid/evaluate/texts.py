@@ -1,0 +1,53 @@
+"""Encodes captions and other texts that are to meet clips: cleaned, equal ones once, short ones beside short ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import pad
+
+from blipvid.core.errors import BlipvidError
+from blipvid.core.features import Texts
+from blipvid.core.protocols import Progress, TextEncoder
+from blipvid.core.text import clean_caption
+
+TEXT_CHUNK = 256
+"""Texts encoded at once. Source: salesforce/BLIP eval_retrieval_video.py, `text_bs`."""
+
+
+def encode_texts(
+    captions: Sequence[str], model: TextEncoder, words: int, tokens: int, progress: Progress
+) -> tuple[Texts, npt.NDArray[np.int64]]:
+    """Cleans and encodes texts, equal ones once, short ones beside short ones.
+
+    Args:
+        captions: Q captions as annotated.
+        model: The text encoder.
+        words: Words kept of each caption.
+        tokens: Word pieces kept of each, with the two special ones.
+        progress: Told of each chunk.
+
+    Returns:
+        The U distinct texts, and for each caption its row among them (Q,).
+
+    Raises:
+        BlipvidError: An embedding is not finite.
+    """
+    cleaned = [clean_caption(caption, words) for caption in captions]
+    distinct = sorted(set(cleaned), key=lambda text: (len(text.split()), text))
+    row = {text: place for place, text in enumerate(distinct)}
+    progress("encoding texts", 0, len(distinct))
+    encoded = []
+    for start in range(0, len(distinct), TEXT_CHUNK):
+        encoded.append(model.encode_texts(distinct[start : start + TEXT_CHUNK], tokens))
+        progress("encoding texts", min(start + TEXT_CHUNK, len(distinct)), len(distinct))
+    length = max(part.ids.shape[1] for part in encoded)
+    texts = Texts(  # what stands in the ids beyond a text's end does not matter, the mask hides it
+        torch.cat([pad(part.ids, (0, length - part.ids.shape[1])) for part in encoded]),
+        torch.cat([pad(part.mask, (0, length - part.mask.shape[1])) for part in encoded]),
+        torch.cat([part.embeds.float() for part in encoded]),
+    )
+    if not texts.embeds.isfinite().all():
+        raise BlipvidError("the model's text embeddings are not finite; try precision fp32, and check the checkpoint.")
+    return texts, np.array([row[text] for text in cleaned], np.int64)

@@ -1,0 +1,191 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import blipvid
+from blipvid.core.errors import BlipvidError, CapabilityError, CheckpointError, ConfigError, DecodeError
+from blipvid.evaluate.features import lift_frames, scale_pixels
+from blipvid.models import zoo
+from tests.bench.call import call
+from tests.bench.test_questions import predictions
+from tests.bench.world import ANSWERS, ASKED, World, make_question_world
+from tests.models.tiny import write_model
+
+QUESTIONS = [question for question, _ in ASKED]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_question_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def model(world: World) -> blipvid.Model:
+    return blipvid.load_model(str(world.model))
+
+
+def clip(world: World, number: int = 0) -> Path:
+    return world.folder / "clips" / f"c{number}.mp4"
+
+
+def test_importing_blipvid_is_light():
+    code = "import blipvid, sys; print([name for name in ('torch', 'numpy', 'blipvid.library') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_face_holds_what_it_names_and_nothing_else():
+    for name in blipvid.__all__:
+        assert getattr(blipvid, name) is not None
+    with pytest.raises(AttributeError, match="load_modle"):
+        blipvid.load_modle  # noqa: B018
+
+
+def test_a_loaded_model_says_what_it_is(model: blipvid.Model):
+    assert (model.name, model.image_size, model.spec.task) == ("tiny", 32, "vqa")
+    assert len(model.sha256) == 64
+    assert model.report.matched
+    assert not model.model.training
+    assert repr(model) == "Model('tiny', image_size=32)"
+
+
+def test_answers_are_those_of_a_benchmark_run(world: World, model: blipvid.Model, tmp_path: Path):
+    assert call(*world.arguments(tmp_path)).code == 0
+    rows = predictions(tmp_path)
+    for number in range(3):
+        frames = blipvid.read_frames(clip(world, number), count=2, size=32)
+        generated = [row["prediction"] for row in rows if row["clip"] == f"c{number}" and row["protocol"] == "generate"]
+        assert model.answer(frames, QUESTIONS) == generated
+        ranked = [row["prediction"] for row in rows if row["clip"] == f"c{number}" and row["protocol"] == "rank"]
+        assert [own[0].text for own in model.best_answers(frames, QUESTIONS, ANSWERS)] == ranked
+
+
+def test_probabilities_are_those_of_the_decoder(world: World, model: blipvid.Model):
+    frames = blipvid.read_frames(clip(world), count=2, size=32)
+    inner = model.model
+    with torch.inference_mode():
+        tokens = lift_frames(inner.encode_images(scale_pixels(frames, "blip", "cpu"))).tokens[0]
+        states = inner.read_questions(inner.remember(tokens), ["what runs?"], 35)
+        generated = inner.generate_answers(states, 3, 10, 1)[0]
+        index = torch.arange(len(ANSWERS))[None]
+        scored = inner.score_answers(states, inner.list_answers(ANSWERS), index)
+    found = model.best_answers(frames, ["What runs?"])[0]
+    assert [one.text for one in found] == [one.text for one in generated]
+    assert [one.probability for one in found] == pytest.approx([math.exp(one.logprob) for one in generated], rel=1e-4)
+    listed = model.best_answers(frames, ["what runs?"], ANSWERS)[0]
+    order = scored.losses[0].argsort()
+    assert [one.text for one in listed] == [ANSWERS[k] for k in order]
+    assert [one.probability for one in listed] == pytest.approx(scored.logprobs[0][order].exp().tolist(), rel=1e-4)
+
+
+def test_of_equal_losses_the_earlier_answer_comes_first(world: World, model: blipvid.Model):
+    found = model.best_answers(clip(world), ["what runs?"], ["zebra", "cow", "horse"])[0]  # all unknown words
+    assert [one.text for one in found] == ["zebra", "cow", "horse"]
+
+
+def test_a_path_an_array_and_frames_are_the_same_clip(world: World, model: blipvid.Model):
+    frames = blipvid.read_frames(clip(world), size=32)
+    assert frames.pixels.shape == (16, 32, 32, 3)
+    answers = model.best_answers(frames, QUESTIONS)
+    assert model.best_answers(clip(world), QUESTIONS) == answers
+    assert model.best_answers(str(clip(world)), QUESTIONS) == answers
+    assert model.best_answers(frames.pixels, QUESTIONS) == answers
+
+
+def test_a_batch_bounds_memory_and_changes_nothing(world: World, model: blipvid.Model, monkeypatch: pytest.MonkeyPatch):
+    whole = model.best_answers(clip(world), QUESTIONS)
+    monkeypatch.setattr("blipvid.library.FRAMES_AT_ONCE", 3)
+    for own, other in zip(whole, model.best_answers(clip(world), QUESTIONS), strict=True):
+        assert [one.text for one in own] == [one.text for one in other]
+        assert [one.probability for one in own] == pytest.approx([one.probability for one in other], rel=1e-4)
+
+
+def test_a_window_of_a_file_is_read(world: World):
+    whole = blipvid.read_frames(clip(world), count=4, size=16, sampler="uniform")
+    part = blipvid.read_frames(clip(world), count=4, size=16, sampler="uniform", start_s=0.16)
+    assert part.indices.min() > whole.indices.min()
+
+
+@pytest.mark.parametrize(
+    ("questions", "said"),
+    [
+        ([], "no question to answer"),
+        ([""], "question 1 is empty"),
+        (["what?", " .!"], "question 2 is empty"),
+        ("what?", r"write \['what\?'\]"),
+    ],
+)
+def test_questions_that_cannot_be_asked(world: World, model: blipvid.Model, questions: list[str], said: str):
+    with pytest.raises(ConfigError, match=said):
+        model.answer(clip(world), questions)
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [([], "at least one"), ("dog", "a list"), (["dog", ""], "is empty"), (["dog", "cat", "dog"], "'dog' stands twice")],
+)
+def test_answers_that_cannot_be_chosen_from(world: World, model: blipvid.Model, answers: list[str], said: str):
+    with pytest.raises(ConfigError, match=said):
+        model.best_answers(clip(world), ["what?"], answers)
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (np.zeros((2, 24, 24, 3), np.uint8), r"24 x 24 px.*load_model\('tiny', image_size=24\)"),
+        (np.zeros((2, 24, 32, 3), np.uint8), "32 x 24 px.*make them square"),
+        (np.zeros((32, 32, 3), np.uint8), r"\(N, H, W, 3\).*\(32, 32, 3\)"),
+        (np.zeros((0, 32, 32, 3), np.uint8), "at least one"),
+        (np.zeros((2, 3, 32, 32), np.uint8), r"\(N, H, W, 3\)"),
+        (np.zeros((2, 32, 32, 3), np.float32), "uint8.*float32"),
+        ([1, 2], "this is list"),
+    ],
+)
+def test_frames_that_do_not_fit(model: blipvid.Model, frames: np.ndarray, said: str):
+    with pytest.raises(ConfigError, match=said):
+        model.answer(frames, ["what?"])
+
+
+def test_the_size_that_the_error_advises_works(world: World):
+    smaller = blipvid.load_model(str(world.model), image_size=16)
+    assert len(smaller.answer(np.full((1, 16, 16, 3), 200, np.uint8), ["what runs?"])) == 1
+
+
+def test_files_that_are_not_there_or_no_video(model: blipvid.Model, tmp_path: Path):
+    with pytest.raises(ConfigError, match="no such file"):
+        model.answer(tmp_path / "nothing.mp4", ["what?"])
+    (tmp_path / "no.mp4").write_bytes(b"no video")
+    with pytest.raises(DecodeError):
+        model.answer(tmp_path / "no.mp4", ["what?"])
+    with pytest.raises(ConfigError, match="Did you mean 'uniform'"):
+        blipvid.read_frames(tmp_path / "no.mp4", sampler="unifrom")
+
+
+def test_a_model_without_a_decoder_is_named_before_any_decoding(tmp_path: Path):
+    retriever = blipvid.load_model(str(write_model(tmp_path)))
+    with pytest.raises(CapabilityError, match="'tiny' is a retrieval model and answers no questions"):
+        retriever.answer(tmp_path / "nothing.mp4", ["what?"])
+
+
+def test_weights_that_are_not_there_are_named(world: World, tmp_path: Path):
+    (tmp_path / "alone.yaml").write_text(world.model.read_text())
+    with pytest.raises(CheckpointError, match=r"tiny\.pth"):
+        blipvid.load_model(str(tmp_path / "alone.yaml"))
+
+
+@pytest.mark.parametrize("question", ["what " * 40 + "?", "word " * 60])
+def test_a_question_that_is_too_long_is_cut_with_a_warning(world: World, model: blipvid.Model, question: str):
+    with pytest.warns(UserWarning, match="only the begin of the question"):
+        model.answer(clip(world), [question])
+
+
+def test_numbers_that_are_not_finite_are_an_error(world: World, model: blipvid.Model):
+    broken = zoo.load_model(str(world.model))
+    broken.model.text_encoder.embeddings.word_embeddings.weight.data[:] = torch.nan
+    with pytest.raises(BlipvidError, match="not finite"):
+        blipvid.Model(broken).answer(clip(world), ["what?"])
