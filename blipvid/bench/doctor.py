@@ -171,25 +171,19 @@ def _first_clip(spec: BenchmarkSpec, clips: Sequence[Clip]) -> Check:
 
 
 def _model(name: str, task: "tuple[EvaluationSet, TaskSettings] | None") -> Check:
-    from blipvid.models.zoo import load_model, load_spec
+    from blipvid.evaluate.run import task_for
+    from blipvid.models.zoo import load_model, load_spec, model_class
 
     try:
         spec = load_spec(name)
+        kind = model_class(spec)
+        if task is not None:
+            items, settings = task
+            task_for(items, kind, settings, f"model '{spec.name}'")
         if spec.checkpoint.startswith(("hf:", "https://", "http://")):
             advice = f"fetched on first use; 'blipvid models fetch {name}' does it now"
             return Check(True, "model", f"{spec.name}: {spec.checkpoint} ({advice})")
         loaded = load_model(name)
     except BlipvidError as error:
         return Check(False, "model", str(error))
-    if task is not None and (advice := _cannot(loaded.model, *task)):
-        return Check(False, "model", f"{spec.name}, a {spec.task} model, {advice}")
     return Check(True, "model", f"{spec.name}: {loaded.source.name} loads ({loaded.report})")
-
-
-def _cannot(model: object, items: "EvaluationSet", settings: "TaskSettings") -> str:
-    """Says that a model lacks what a task needs and what to do, or nothing."""
-    from blipvid.evaluate.run import TASKS
-
-    task = TASKS[type(items)]
-    able = all(isinstance(model, choice) for choice in task.needs(settings))
-    return "" if able else f"cannot do the task '{task.name}'. {task.advice}"

@@ -126,14 +126,17 @@ def run(job: Job, request: Request, runtime: Runtime, progress: Progress) -> Run
         BlipvidError: Anything that stopped the work; nothing is written then.
     """
     from blipvid.data.sets import load_set
-    from blipvid.evaluate.run import evaluate
+    from blipvid.evaluate.run import evaluate, task_for
     from blipvid.media.loader import load_clips
-    from blipvid.models.zoo import load_model
+    from blipvid.models.zoo import load_model, load_spec, model_class
 
     started, begin = datetime.now(UTC), time.perf_counter()
     spec = job.benchmark
-    # Data first: a missing file should not show only after a checkpoint of gigabytes was fetched.
+    # Data first: a missing file should not show only after a checkpoint of gigabytes was fetched; nor should a model
+    # that cannot do the task.
     data = load_set(spec, request.data_root, request.limit)
+    model = load_spec(job.model)
+    task_for(data.items, model_class(model), spec.settings, f"model '{model.name}'")
     loaded = load_model(job.model, device=runtime.device, precision=runtime.precision, image_size=spec.frames.size)
     prepared = time.perf_counter()
     load = partial(load_clips, settings=spec.frames, workers=runtime.workers)

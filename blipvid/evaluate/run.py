@@ -1,4 +1,4 @@
-"""The one door of evaluation: finds the task for a set and asks whether the model can do it, before any decoding."""
+"""The one door of evaluation: finds the task for a set and asks whether a model can do it, before any decoding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,20 +67,35 @@ def evaluate(
     Raises:
         CapabilityError: The model lacks a method that the task needs, or nothing evaluates such a set.
     """
-    task = TASKS.get(type(items))
-    if task is None:
-        raise CapabilityError(f"nothing evaluates a {type(items).__name__}; known: {_names(TASKS)}.")
-    lacking = [choice for choice in task.needs(settings) if not isinstance(model, choice)]
-    if lacking:
-        methods = "; ".join(" or ".join(_lacking(model, protocol) for protocol in choice) for choice in lacking)
-        raise CapabilityError(
-            f"{type(model).__name__} cannot do the task '{task.name}': it lacks {methods}. {task.advice}"
-        )
+    task = task_for(items, type(model), settings)
     return task.evaluate(items, model, load, settings, runtime, progress, save_scores)
 
 
-def _lacking(model: object, protocol: type) -> str:
-    return ", ".join(name for name in vars(protocol) if not name.startswith("_") and not hasattr(model, name))
+def task_for(items: RetrievalSet | Questions, kind: type, settings: TaskSettings, called: str = "") -> Task:
+    """Finds the task for a set and makes sure that a kind of model can do it; no model need be there yet.
+
+    Args:
+        items: The set.
+        kind: Class of the model.
+        settings: The task's own settings.
+        called: What messages call the model besides the name of its class.
+
+    Raises:
+        CapabilityError: The class lacks a method that the task needs, or nothing evaluates such a set.
+    """
+    task = TASKS.get(type(items))
+    if task is None:
+        raise CapabilityError(f"nothing evaluates a {type(items).__name__}; known: {_names(TASKS)}.")
+    lacking = [choice for choice in task.needs(settings) if not issubclass(kind, choice)]
+    if lacking:
+        methods = "; ".join(" or ".join(_lacking(kind, protocol) for protocol in choice) for choice in lacking)
+        who = f"{called} ({kind.__name__})" if called else kind.__name__
+        raise CapabilityError(f"{who} cannot do the task '{task.name}': it lacks {methods}. {task.advice}")
+    return task
+
+
+def _lacking(kind: type, protocol: type) -> str:
+    return ", ".join(name for name in vars(protocol) if not name.startswith("_") and not hasattr(kind, name))
 
 
 def _names(types: dict[type, Task]) -> str:

@@ -85,6 +85,20 @@ def _vocabulary(vocab: str, folder: Path) -> str:
     return str(beside) if beside.is_file() or beside.suffix == ".txt" else vocab
 
 
+def model_class(spec: ModelSpec) -> type[BlipModel]:
+    """Returns the class that a model file asks for, from which its abilities can be read without any weights.
+
+    Raises:
+        CapabilityError: This version has no model for the task.
+    """
+    if spec.task not in _BUILDERS:
+        raise CapabilityError(
+            f"model '{spec.name}' is a {spec.task} model, and this version of blipvid runs {', '.join(_BUILDERS)} "
+            "models only; choose one of these ('blipvid models list')."
+        )
+    return _BUILDERS[spec.task]
+
+
 def build(spec: ModelSpec, image_size: int | None = None, drop_path: float = 0.0) -> BlipModel:
     """Builds an untrained model.
 
@@ -97,11 +111,7 @@ def build(spec: ModelSpec, image_size: int | None = None, drop_path: float = 0.0
         CapabilityError: This version has no model for the task.
         ConfigError: The vocabulary cannot be loaded, or does not have the size that the model file states.
     """
-    if spec.task not in _BUILDERS:
-        raise CapabilityError(
-            f"model '{spec.name}' is a {spec.task} model, and this version of blipvid runs {', '.join(_BUILDERS)} "
-            "models only; choose one of these ('blipvid models list')."
-        )
+    kind = model_class(spec)
     tokenizer = load_tokenizer(spec.vocab)
     stated = spec.text.vocab_size
     if stated not in (None, len(tokenizer), len(tokenizer) - 2):  # with or without [DEC] and [ENC]
@@ -109,7 +119,7 @@ def build(spec: ModelSpec, image_size: int | None = None, drop_path: float = 0.0
             f"model '{spec.name}': 'text.vocab_size' is {stated}, but vocabulary {spec.vocab} "
             f"has {len(tokenizer)} pieces with [DEC] and [ENC]; mend one of them."
         )
-    return _BUILDERS[spec.task](spec, tokenizer, image_size, drop_path)
+    return kind(spec, tokenizer, image_size, drop_path)
 
 
 def load_model(

@@ -92,5 +92,5 @@ def test_the_doctor_sees_a_list_that_is_not_there(question_world: World):
 def test_the_doctor_sees_a_model_that_cannot_do_the_task(world: World, question_world: World):
     found = checks(question_world, model=str(world.model))["model"]
     assert not found.fine
-    assert found.found.startswith("tiny, a retrieval model, cannot do the task 'qa'")
+    assert found.found.startswith("model 'tiny' (BlipRetriever) cannot do the task 'qa': it lacks")
     assert not checks(world, model=str(question_world.model))["model"].fine
