@@ -93,7 +93,7 @@ def protocol_of(run: Run, name: str) -> str:
 
 
 def metric_label(name: str, protocol: str | None = None) -> str:
-    """Returns the words for a parts.
+    """Returns the words for a figure.
 
     Args:
         name: Its flat name.

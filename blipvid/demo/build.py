@@ -1,19 +1,23 @@
-"""Makes the demo benchmark's files on first use: 200 clips as H.264, their captions, questions with answers.
+"""Makes the demo benchmarks' files on first use: 200 clips as H.264, their captions, questions with answers.
 
-Announced by entry points, as a builder and a reader of anybody's own would be.
+Announced by entry points, as a builder and readers of anybody's own would be.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from blipvid.core.files import replacing
 from blipvid.core.places import cache_folder
-from blipvid.demo.clips import FPS, SIZE_PX, DrawnClip, held_out_clips
+from blipvid.demo.clips import FPS, SEED, SIZE_PX, DrawnClip, held_out_clips
+from blipvid.demo.questions import all_answers, clip_questions, one_of_each
 
-CAPTIONS, QUESTIONS = "captions.jsonl", "questions.jsonl"
+CAPTIONS, QUESTIONS, ANSWERS = "captions.jsonl", "questions.jsonl", "answers.txt"
 CODEC = {"crf": "16", "preset": "veryfast", "g": "12", "threads": "1"}
 """One encoder thread, so that the files are the same wherever the same encoder writes them."""
 
@@ -28,7 +32,7 @@ def build(dataset: Any, root: Path | None) -> Path:
         root: The data root; the demo world has its own.
 
     Returns:
-        The folder that holds `clips/{id}.mp4`, `captions.jsonl` and `questions.jsonl`.
+        The folder that holds `clips/{id}.mp4`, `captions.jsonl`, `questions.jsonl` and `answers.txt`.
     """
     folder = cache_folder() / "demo" / world_version()
     if (folder / QUESTIONS).is_file():  # written last
@@ -40,6 +44,7 @@ def build(dataset: Any, root: Path | None) -> Path:
             with replacing(path) as temporary:
                 write_clip(clip, temporary)
     _write_lines(folder / CAPTIONS, _caption_rows(clips))
+    _write(folder / ANSWERS, "".join(f"{answer}\n" for answer in all_answers()))
     _write_lines(folder / QUESTIONS, _question_rows(clips))
     return folder
 
@@ -56,6 +61,20 @@ def read_rows(dataset: Any, root: Path) -> Iterable[dict[str, Any]]:
     """
     for clip in held_out_clips():
         yield {"clip": clip.id, "text": clip.caption}
+
+
+def read_questions(dataset: Any, root: Path) -> Iterable[dict[str, Any]]:
+    """Gives one row a question, in field names (entry point `demo-questions` of the group `blipvid.annotations`).
+
+    Args:
+        dataset: The benchmark's dataset section; nothing in it is needed.
+        root: The folder that was built.
+
+    Yields:
+        `id`, `clip`, `kind`, `question` and `answer`.
+    """
+    for line in (root / QUESTIONS).read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)
 
 
 def world_version() -> str:
@@ -92,17 +111,22 @@ def _caption_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
 
 
 def _question_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
+    rng, asked = np.random.default_rng(SEED), Counter[str]()
     for clip in clips:
-        for number, asked in enumerate(clip.questions()):
+        for question in one_of_each(rng, clip_questions(clip), asked):
             yield {
-                "id": f"{clip.id}-{number}",
+                "id": f"{clip.id}-{question.asks}",
                 "clip": clip.id,
-                "asks": asked.asks,
-                "question": asked.question,
-                "answer": asked.answer,
+                "kind": question.asks,
+                "question": question.question,
+                "answer": question.answer,
             }
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    _write(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")

@@ -5,27 +5,26 @@ scene the first thing has left before the last one appears, so that no single fr
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from blipvid.demo.grammar import MOTIONS, Question, caption, motion_question, questions
+from blipvid.demo.grammar import HEADINGS, MOTIONS, caption
 from blipvid.demo.scenes import TWISTS, Scene, pick, random_scene, twins
-from blipvid.demo.shapes import draw
+from blipvid.demo.shapes import Thing, draw
 
 N_CLIPS = 200
 N_TWIN_PAIRS = 50
 SEED = 20220128
 N_FRAMES = 24
+TIMES = tuple(number / (N_FRAMES - 1) for number in range(N_FRAMES))
 FPS = 8
 SIZE_PX = 128
 PASSING_EVERY = 8
 """Of so many scenes one is shown in passing: its things are never all there at once."""
 STRIDE = 0.12
 """How far a moving thing goes, as a fraction of the side; less than the margin of every relation."""
-
-_STEPS = {"moves left": (-1, 0), "moves right": (1, 0), "moves up": (0, -1), "moves down": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +61,26 @@ class DrawnClip:
 
     def frames(self, size_px: int = SIZE_PX) -> Iterator[npt.NDArray[np.uint8]]:
         """Yields the N_FRAMES pictures of the clip, each (S, S, 3) uint8 RGB."""
-        for number in range(N_FRAMES):
-            yield self.frame(number / (N_FRAMES - 1), size_px)
+        for time in TIMES:
+            yield self.frame(time, size_px)
 
     def frame(self, time: float, size_px: int = SIZE_PX) -> npt.NDArray[np.uint8]:
         """Draws the moment `time`, 0 at the begin and 1 at the end; (S, S, 3) uint8 RGB."""
-        seen = []
-        for (kind, x, y), part in zip(self.scene.things(), self.parts, strict=True):
-            if part.enters <= time <= part.leaves:
-                step_x, step_y = _STEPS.get(part.motion, (0, 0))
-                way = (time - 0.5) * STRIDE
-                seen.append((kind, x + step_x * way, y + step_y * way))
-        return draw(self.scene.background, seen, size_px)
+        return draw(self.scene.background, self.moment(time), size_px)
 
-    def questions(self) -> list[Question]:
-        """Asks about the clip, one question for each thing with exactly one right answer."""
-        asked = questions(self.scene)
-        parts = iter(self.parts)
-        for group in self.scene.groups:
-            done = [next(parts) for _ in group.centres]
-            if len(done) == 1:
-                asked.append(motion_question(group, done[0].motion))
-        return asked
+    def moment(self, time: float) -> list[Thing]:
+        """Returns the things that can be seen at `time`, where they are then."""
+        everything = zip(self.cast(time), self.parts, strict=True)
+        return [thing for thing, part in everything if part.enters <= time <= part.leaves]
+
+    def cast(self, time: float) -> list[Thing]:
+        """Returns all things of the clip where they are at `time`, those included that cannot be seen then."""
+        way = (time - 0.5) * STRIDE
+        found = []
+        for thing, part in zip(self.scene.things(), self.parts, strict=True):
+            step_x, step_y = HEADINGS.get(part.motion, (0, 0))
+            found.append(replace(thing, x=thing.x + step_x * way, y=thing.y + step_y * way, heading=(step_x, step_y)))
+        return found
 
 
 def held_out_clips() -> list[DrawnClip]:

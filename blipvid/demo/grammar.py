@@ -1,15 +1,15 @@
-"""What is said about scenes: captions from a grammar, and questions with answers. Says nothing that is not true.
+"""What is said about scenes: captions from a grammar. Says nothing that is not true; what is asked is `questions.py`.
 
 All words that can ever be said are `words()`; the shipped vocabulary is these and the special tokens.
 """
 
-from dataclasses import dataclass
-
 from blipvid.demo.scenes import OPPOSITES, PLACES, Group, Place, Relation, Scene
-from blipvid.demo.shapes import COLOURS, RADII, SHAPES, TEXTURES, TONES
+from blipvid.demo.shapes import COLOURS, RADII, SHAPES, TEXTURES, TONES, Kind
 
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
-MOTIONS = ("stays", "moves left", "moves right", "moves up", "moves down", "appears", "leaves")
+HEADINGS = {"stays": (0, 0), "moves left": (-1, 0), "moves right": (1, 0), "moves up": (0, -1), "moves down": (0, 1)}
+"""What a thing does that is there all along, and one step of it along x and y."""
+MOTIONS = (*HEADINGS, "appears", "leaves")
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FUNCTION_WORDS = (
     *("a", "and", "on", "background", "the", "or", "of", "with", "to", "in", "no", "yes", "none", "then", "still"),
@@ -19,31 +19,19 @@ FUNCTION_WORDS = (
 """Those of captions and questions, and some for questions of one's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question about a scene or a clip.
-
-    Attributes:
-        asks: `shape`, `colour`, `count`, `place` or `motion`.
-        question: In words, ending in a question mark.
-        answer: One word or two.
-    """
-
-    asks: str
-    question: str
-    answer: str
+def looks(kind: Kind) -> str:
+    """Says everything that can be seen of one thing: `big red circle`."""
+    return f"{kind.size} {kind.colour} {kind.shape}"
 
 
 def name(group: Group) -> str:
-    """Names a group with everything that can be seen of it: `a big red circle`, `two small blue stars`."""
-    kind, count = group.kind, len(group.centres)
-    if count == 1:
-        return f"a {kind.size} {kind.colour} {kind.shape}"
-    return f"{COUNTS[count]} {kind.size} {kind.colour} {plural(kind.shape)}"
+    """Names a group: `a big red circle`, `two small blue stars`."""
+    count = len(group.centres)
+    return f"a {looks(group.kind)}" if count == 1 else f"{COUNTS[count]} {plural(looks(group.kind))}"
 
 
 def plural(shape: str) -> str:
-    """Returns the plural of a shape's name."""
+    """Returns the plural of a shape's name, or of a phrase that ends in one."""
     return shape + ("es" if shape.endswith("s") else "s")
 
 
@@ -62,39 +50,6 @@ def _clause(scene: Scene, saying: Relation | Place) -> str:
     if isinstance(saying, Place):
         return f"{name(scene.groups[saying.group])} {saying.word}"
     return f"{name(scene.groups[saying.first])} {saying.word} {name(scene.groups[saying.second])}"
-
-
-def questions(scene: Scene) -> list[Question]:
-    """Asks about a picture of the scene what has exactly one right answer there."""
-    asked = []
-    kinds = [group.kind for group in scene.groups]
-    for group in scene.groups:
-        kind = group.kind
-        if len(group.centres) == 1:
-            if sum((k.size, k.colour) == (kind.size, kind.colour) for k in kinds) == 1:
-                text = f"what shape is the {kind.size} {kind.colour} thing?"
-                asked.append(Question("shape", text, kind.shape))
-            if sum((k.size, k.shape) == (kind.size, kind.shape) for k in kinds) == 1:
-                text = f"which colour is the {kind.size} {kind.shape}?"
-                asked.append(Question("colour", text, kind.colour))
-    for shape in dict.fromkeys(kind.shape for kind in kinds):
-        count = sum(len(group.centres) for group in scene.groups if group.kind.shape == shape)
-        asked.append(Question("count", f"how many {plural(shape)} are there?", COUNTS[count]))
-    for saying in scene.says:
-        if isinstance(saying, Place):
-            group, answer = scene.groups[saying.group], saying.word
-        else:
-            group, answer = scene.groups[saying.first], f"{saying.word} {name(scene.groups[saying.second])}"
-        verb = "is" if len(group.centres) == 1 else "are"
-        thing = name(group).split(" ", 1)[1]
-        asked.append(Question("place", f"where {verb} the {thing}?", answer))
-    return asked
-
-
-def motion_question(group: Group, motion: str) -> Question:
-    """Asks what one thing of a clip does; `motion` is one of `MOTIONS`."""
-    thing = name(group).split(" ", 1)[1]
-    return Question("motion", f"what does the {thing} do?", motion)
 
 
 def words() -> list[str]:

@@ -1,10 +1,14 @@
-"""Training pictures of the drawn world: single scenes that may be seen, many of them beside a twin."""
+"""Training pictures of the drawn world, all of scenes that may be seen: with captions, or with questions."""
+
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
 
-from blipvid.demo.grammar import caption
-from blipvid.demo.scenes import TWISTS, Scene, pick, random_scene, twins
+from blipvid.demo.clips import DrawnClip, Part
+from blipvid.demo.grammar import HEADINGS, caption
+from blipvid.demo.questions import Question, one_of_each, picture_questions
+from blipvid.demo.scenes import TWISTS, Scene, lone_scene, pick, random_scene, twins
 from blipvid.demo.shapes import draw
 
 
@@ -29,7 +33,7 @@ def training_scenes(rng: np.random.Generator, count: int, twin_share: float) -> 
     return scenes[:count]
 
 
-def draw_batch(
+def draw_captioned(
     rng: np.random.Generator, count: int, size_px: int, twin_share: float = 0.5
 ) -> tuple[npt.NDArray[np.uint8], list[str]]:
     """Draws a batch of pictures with their captions (entry point `demo` of the group `blipvid.pictures`).
@@ -44,5 +48,43 @@ def draw_batch(
         (B, S, S, 3) uint8 RGB and B captions.
     """
     scenes = training_scenes(rng, count, twin_share)
-    pixels = np.stack([draw(scene.background, scene.things(), size_px) for scene in scenes])
+    pixels = np.stack([draw(scene.background, [*scene.things()], size_px) for scene in scenes])
     return pixels, [caption(scene) for scene in scenes]
+
+
+def draw_asked(
+    rng: np.random.Generator, count: int, size_px: int, questions: int = 5, alone_share: float = 0.5
+) -> tuple[npt.NDArray[np.uint8], list[list[tuple[str, dict[str, float]]]]]:
+    """Draws a batch of pictures with questions (entry point `demo` of the group `blipvid.questions`).
+
+    Each picture is one moment of a scene whose things stay or move, as they do in clips; none of it is held out.
+
+    Args:
+        rng: Where all chance comes from.
+        count: Pictures (B).
+        size_px: Side of the pictures in pixels (S).
+        questions: How many each picture is asked, of all kinds; answers are about equally frequent in each kind.
+        alone_share: Share of pictures that show a single thing. What places and motions look like is learnt
+            from these, long before it is learnt which of several things is meant.
+
+    Returns:
+        (B, S, S, 3) uint8 RGB, and for each picture its questions, each with its weighted answers.
+    """
+    pixels, asked = [], []
+    answers = Counter[str]()
+    for _ in range(count):
+        scene = lone_scene(rng) if rng.random() < alone_share else random_scene(rng, held_out=False)
+        parts = tuple(Part(pick(rng, HEADINGS), enters=0.0, leaves=1.0) for _ in scene.things())
+        things = DrawnClip("", scene, parts).moment(float(rng.random()))
+        pixels.append(draw(scene.background, things, size_px))
+        own = _some(rng, picture_questions(scene, things), answers, questions)
+        asked.append([(question.question, {question.answer: 1.0}) for question in own])
+    return np.stack(pixels), asked
+
+
+def _some(rng: np.random.Generator, possible: list[Question], answers: Counter[str], count: int) -> list[Question]:
+    """Picks one question of each kind, then another, until there are enough."""
+    picked: list[Question] = []
+    while len(picked) < count:
+        picked += one_of_each(rng, [question for question in possible if question not in picked], answers)
+    return picked[:count]

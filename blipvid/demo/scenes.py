@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from blipvid.demo.shapes import COLOURS, RADII, SHAPES, TEXTURES, TONES, Background, Kind
+from blipvid.demo.shapes import COLOURS, RADII, SHAPES, TEXTURES, TONES, Background, Kind, Thing
 
 Point = tuple[float, float]
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Scene:
 
     Attributes:
         background: What the things lie on.
-        groups: Two to four groups of different kinds, two to four things in all.
+        groups: Two to four groups of different kinds, two to four things in all; or a single thing.
         says: What the caption says about where the groups are; each group occurs in exactly one statement.
         says_background: Whether the caption names the background.
     """
@@ -77,11 +77,11 @@ class Scene:
     says: tuple[Relation | Place, ...]
     says_background: bool
 
-    def things(self) -> Iterator[tuple[Kind, float, float]]:
-        """Yields kind and centre of every thing, group by group."""
+    def things(self) -> Iterator[Thing]:
+        """Yields every thing, group by group, at rest."""
         for group in self.groups:
             for x, y in group.centres:
-                yield group.kind, x, y
+                yield Thing(group.kind, x, y)
 
 
 @cache
@@ -146,6 +146,14 @@ def random_scene(rng: np.random.Generator, held_out: bool) -> Scene:
     groups = tuple(Group(kind, where) for kind, where in zip(kinds, centres, strict=True))
     background = Background(pick(rng, TONES), pick(rng, TEXTURES))
     return Scene(background, groups, says, bool(rng.random() < BACKGROUND_TOLD))
+
+
+def lone_scene(rng: np.random.Generator) -> Scene:
+    """Draws a scene of a single thing, of which nothing is said; it is never held out."""
+    kind = Kind(pick(rng, RADII), pick(rng, COLOURS), pick(rng, SHAPES))
+    x, y = rng.uniform(BORDER, 1 - BORDER, size=2).tolist()
+    background = Background(pick(rng, TONES), pick(rng, TEXTURES))
+    return Scene(background, (Group(kind, ((x, y),)),), says=(), says_background=False)
 
 
 def twins(scene: Scene, twist: str) -> list[Scene]:

@@ -1,7 +1,7 @@
 """The training loop: one forward a step, and a run that is killed goes on at the step it had reached.
 
-Stands on accelerate for device, precision, many processes and saved state. Knows no losses: an objective is a module
-whose forward(batch, progress) gives named ones.
+Stands on accelerate for device, precision, many processes and saved state. Knows no losses: an objective gives named
+ones.
 """
 
 import json
@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import nn
 
 from blipvid.core.errors import ConfigError, TrainingError
 from blipvid.core.files import replacing
 from blipvid.train.images import batches
+from blipvid.train.objective import Objective
 from blipvid.train.optim import build_optimiser, learning_rate
 from blipvid.train.recipe import Recipe
 
-M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T", bound=Objective[Any, Any, Any])
 
 STATE = "state-"
 METRICS = "metrics.jsonl"
@@ -57,17 +57,17 @@ class Step:
 
 
 def train(
-    objective: M,
+    objective: T,
     recipe: Recipe,
     size_px: int,
     folder: Path,
     device: str = "auto",
     report: Callable[[Step], None] = lambda step: None,
-) -> M:
+) -> T:
     """Trains an objective, going on from the last checkpoint in the folder where there is one.
 
     Args:
-        objective: forward(batch, progress) -> named scalar losses.
+        objective: A model with its losses.
         recipe: The recipe.
         size_px: Side of the pictures (S).
         folder: For checkpoints and `metrics.jsonl`, one line a step.
@@ -91,7 +91,9 @@ def train(
     wrapped.train()
     start = _resume(accelerator, folder)
     _forget_metrics_after(folder / METRICS, start)
-    data = batches(recipe.pictures, size_px, recipe.seed, range(start, recipe.steps), accelerator.process_index)
+    data = batches(
+        objective.takes, recipe.pictures, size_px, recipe.seed, range(start, recipe.steps), accelerator.process_index
+    )
     began, at_once = time.monotonic(), recipe.pictures.batch_size * accelerator.num_processes
     with (folder / METRICS).open("a", buffering=1, encoding="utf-8") as metrics:
         for number, batch in enumerate(data, start):
@@ -115,7 +117,7 @@ def train(
                 report(done)
             if done.number % recipe.checkpoint_steps == 0 or done.number == recipe.steps:
                 _save(accelerator, folder, done.number)
-    return cast(M, accelerator.unwrap_model(wrapped))
+    return cast(T, accelerator.unwrap_model(wrapped))
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, float]]:

@@ -1,12 +1,18 @@
 """Losses as pure functions of similarities and logits; no model and no state in here.
 
-Shape legend: B pictures and as many texts of a batch, C candidates (here C = B).
+Shape legend: B pictures and as many texts of a batch, C candidates (here C = B), L text length, W words.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch.nn.functional import cross_entropy
+
+from blipvid.models.answerer import LABEL_SMOOTHING
+
+IGNORED = -100
+"""Label of a token that is not learnt."""
 
 
 def matching_targets(ids: torch.Tensor) -> torch.Tensor:
@@ -92,3 +98,25 @@ def matching_loss(logits: torch.Tensor, n_matching: int) -> torch.Tensor:
     labels = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     labels[:n_matching] = 1
     return cross_entropy(logits, labels)
+
+
+def lm_labels(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Returns ids (B, L) int64 with IGNORED wherever `mask` is 0."""
+    return ids.masked_fill(mask == 0, IGNORED)
+
+
+def lm_loss(logits: torch.Tensor, labels: torch.Tensor, reduction: Literal["mean", "none"] = "mean") -> torch.Tensor:
+    """Language model loss (LM): label-smoothed cross entropy of each token, given those before it.
+
+    Args:
+        logits: (B, L, W), at each token the scores of the one that follows.
+        labels: (B, L) int64, from `lm_labels`; the first one of each text is never learnt.
+        reduction: `mean` over all tokens learnt, a scalar; `none`: (B,) sums over the tokens of each text.
+
+    Source: salesforce/BLIP models/med.py, `BertLMHeadModel.forward`.
+    """
+    learnt = labels[:, 1:]
+    each = cross_entropy(
+        logits[:, :-1].transpose(1, 2), learnt, ignore_index=IGNORED, reduction="none", label_smoothing=LABEL_SMOOTHING
+    )
+    return each.sum(1) if reduction == "none" else each.sum() / (learnt != IGNORED).sum()

@@ -1,9 +1,9 @@
 """Training recipes: what a person writes to say how a model is made, checked before any work starts."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from blipvid.core.config import Settings, did_you_mean, read_yaml, validate
 from blipvid.core.errors import ConfigError
@@ -11,35 +11,62 @@ from blipvid.core.places import definitions
 
 
 class Pictures(Settings):
-    """Where pictures and captions come from.
+    """Where pictures come from, with captions or with questions, whichever the objective takes.
 
     Attributes:
-        source: Name of an announced source of pictures (entry-point group `blipvid.pictures`), for instance `demo`.
+        source: Name of an announced source, for instance `demo`: in entry-point group `blipvid.pictures` for captions,
+            `blipvid.questions` for questions.
         batch_size: Pictures of one step on one device (B).
         workers: Processes that draw or load ahead; 0 does it between the steps.
         options: Handed to the source as keyword arguments.
+        first_steps: For so many steps `first_options` hold, so that a training can begin with what is easy.
+        first_options: Options in place of those of the same name.
     """
 
     source: str
     batch_size: int = Field(ge=2)
     workers: int = Field(default=1, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
+    first_steps: int = Field(default=0, ge=0)
+    first_options: dict[str, Any] = Field(default_factory=dict)
+
+    def options_of(self, step: int) -> dict[str, Any]:
+        """Returns what the source is told in one step, counted from 0."""
+        return {**self.options, **(self.first_options if step < self.first_steps else {})}
 
 
-class RetrievalLosses(Settings):
+class Losses(Settings):
+    """What every objective may say.
+
+    Attributes:
+        max_tokens: Longest caption or question in word pieces, the two special ones counted.
+        text_dropout: Whether the text towers drop out in training, as BERT does.
+    """
+
+    max_tokens: int = Field(default=35, ge=3)
+    text_dropout: bool = True
+
+
+class RetrievalLosses(Losses):
     """ITC and ITM, as in retrieval fine-tuning.
 
     Attributes:
         kind: The word that chooses this objective.
-        max_tokens: Longest caption in word pieces with [CLS] and [SEP].
         temperature: Begin of the learnt temperature that similarities are divided by.
-        text_dropout: Whether the text tower drops out in training, as BERT does.
     """
 
     kind: Literal["retrieval"]
-    max_tokens: int = Field(default=35, ge=3)
     temperature: float = Field(default=0.07, gt=0)
-    text_dropout: bool = True
+
+
+class VqaLosses(Losses):
+    """LM loss of answers, as in VQA fine-tuning.
+
+    Attributes:
+        kind: The word that chooses this objective.
+    """
+
+    kind: Literal["vqa"]
 
 
 class Optimiser(Settings):
@@ -85,9 +112,15 @@ class Recipe(Settings):
         name: File stem, and the name of the output folder.
         about: One line on what comes out of it.
         model: Model file (name or path) whose sizes are built.
-        start_from: Model (name or path) whose weights are the begin; None starts from chance.
-        start_std: Standard deviation that the weights of linear maps, embeddings and position tables start with; None
-            leaves the official 0.02, which is made for a width of 768 and makes a narrow tower wait long at chance.
+        start_from: Trained model (name or path), of this or another kind, whose towers and heads are taken over where
+            this model has them too; None starts from chance.
+        start_std: Standard deviation that the weights of linear maps, embeddings and position tables start with if
+            they are not taken over; None leaves the official 0.02, which is made for a width of 768 and makes a narrow
+            tower wait long at chance.
+        start_waves: Height of sines and cosines of row and column that are added to the position table, so that places
+            are learnt soon; None adds none.
+        start_cross_std: Standard deviation that the weights of cross-attention start with instead of `start_std`; see
+            `start.draw_cross_attention`.
         pictures: The data.
         objective: The losses.
         optimiser: AdamW.
@@ -103,20 +136,16 @@ class Recipe(Settings):
     model: str
     start_from: str | None = None
     start_std: float | None = Field(default=None, gt=0)
+    start_waves: float | None = Field(default=None, gt=0)
+    start_cross_std: float | None = Field(default=None, gt=0)
     pictures: Pictures
-    objective: RetrievalLosses
+    objective: Annotated[RetrievalLosses | VqaLosses, Field(discriminator="kind")]
     optimiser: Optimiser
     schedule: Schedule = Schedule()
     steps: int = Field(ge=1)
     seed: int = Field(default=42, ge=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpoint_steps: int = Field(default=500, ge=1)
-
-    @model_validator(mode="after")
-    def _one_begin(self) -> "Recipe":
-        if self.start_from is not None and self.start_std is not None:
-            raise ValueError("'start_from' and 'start_std' exclude each other: trained weights are not drawn anew")
-        return self
 
 
 def list_recipes() -> list[str]:

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from accelerate.utils import set_seed
-from torch import nn
-
-from blipvid.core.errors import CapabilityError
 from blipvid.models.convert import convert
-from blipvid.models.retriever import BlipRetriever
-from blipvid.models.zoo import build, load_model, load_spec
-from blipvid.train.finetune import RetrievalObjective
+from blipvid.models.zoo import load_spec
 from blipvid.train.loop import Step, train
-from blipvid.train.recipe import Recipe
+from blipvid.train.objective import Objective
+from blipvid.train.recipe import Losses, Recipe, RetrievalLosses, VqaLosses
+from blipvid.train.retrieval import RetrievalObjective
+from blipvid.train.start import first_model
+from blipvid.train.vqa import VqaObjective
+
+OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
+    RetrievalLosses: RetrievalObjective,
+    VqaLosses: VqaObjective,
+}
 
 
 def run(recipe: Recipe, folder: Path, device: str = "auto", report: Callable[[Step], None] = lambda step: None) -> Path:
@@ -26,29 +30,12 @@ def run(recipe: Recipe, folder: Path, device: str = "auto", report: Callable[[St
 
     Returns:
         The model file (`.yaml`) of the trained model, beside its weights and vocabulary.
+
+    Raises:
+        CapabilityError: The objective trains another kind of model than the recipe names.
     """
     spec = load_spec(recipe.model)
-    set_seed(recipe.seed)
-    model = _begin(recipe.start_from) if recipe.start_from else build(spec)
-    if recipe.start_std is not None:
-        draw_weights(model, recipe.start_std)
-    objective = RetrievalObjective(model, recipe.objective)
+    kind = OBJECTIVES[type(recipe.objective)]
+    objective = kind(first_model(recipe, spec, kind.trains), recipe.objective)
     trained = train(objective, recipe, spec.image_size, folder, device, report)
     return convert(trained.model.eval(), spec, "blipvid", folder / "model", spec.image_size)
-
-
-def _begin(name: str) -> BlipRetriever:
-    model = load_model(name).model
-    if not isinstance(model, BlipRetriever):
-        raise CapabilityError(f"model '{name}' is no retrieval model; key 'start_from' of the recipe.")
-    return model.requires_grad_()
-
-
-def draw_weights(model: nn.Module, std: float) -> None:
-    """Draws the weights of linear maps, embeddings and position tables anew, normal and cut off at two deviations."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
-    for name, parameter in model.named_parameters():
-        if name.endswith("pos_embed"):
-            nn.init.trunc_normal_(parameter, std=std, a=-2 * std, b=2 * std)

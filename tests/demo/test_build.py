@@ -10,6 +10,7 @@ import pytest
 from blipvid.core.places import cache_folder
 from blipvid.demo import build as building
 from blipvid.demo.clips import N_FRAMES, SIZE_PX, DrawnClip, held_out_clips
+from blipvid.demo.questions import Question, all_answers, clip_questions
 
 
 @pytest.fixture
@@ -40,14 +41,22 @@ def test_clips_decode_to_the_frames_that_were_drawn(small_world: list[DrawnClip]
         assert np.quantile(np.abs(seen - drawn), 0.95) < 15
 
 
-def test_rows_and_questions_fit_the_clips(small_world: list[DrawnClip]) -> None:
+def test_rows_fit_the_clips(small_world: list[DrawnClip]) -> None:
     folder = building.build(None, None)
     assert list(building.read_rows(None, folder)) == [{"clip": c.id, "text": c.caption} for c in small_world]
     captions = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
     assert [(row["clip"], row["caption"]) for row in captions] == [(c.id, c.caption) for c in small_world]
-    asked = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
-    assert {row["clip"] for row in asked} == {c.id for c in small_world}
-    assert len({row["id"] for row in asked}) == len(asked) == sum(len(c.questions()) for c in small_world)
+
+
+def test_questions_fit_the_clips_one_of_each_kind(small_world: list[DrawnClip]) -> None:
+    folder = building.build(None, None)
+    rows = list(building.read_questions(None, folder))
+    assert {row["clip"] for row in rows} == {clip.id for clip in small_world}
+    assert len({row["id"] for row in rows}) == len({(row["clip"], row["kind"]) for row in rows}) == len(rows)
+    possible = {clip.id: clip_questions(clip) for clip in small_world}
+    for row in rows:
+        assert Question(row["kind"], row["question"], row["answer"]) in possible[row["clip"]]
+    assert (folder / "answers.txt").read_text().splitlines() == all_answers()
 
 
 def test_a_build_that_was_killed_goes_on(small_world: list[DrawnClip], monkeypatch: pytest.MonkeyPatch) -> None:

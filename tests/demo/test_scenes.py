@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from blipvid.demo.scenes import (
+    BORDER,
     GAP,
     OPPOSITES,
     TWISTS,
@@ -14,6 +15,7 @@ from blipvid.demo.scenes import (
     is_held_out,
     is_held_out_pair,
     lies,
+    lone_scene,
     random_scene,
     twins,
 )
@@ -59,10 +61,23 @@ def test_everything_a_scene_says_is_true_and_nothing_touches(held_out: bool) -> 
                 assert not holds(OPPOSITES[saying.word], first, second)
                 told += [saying.first, saying.second]
         assert sorted(told) == list(range(len(scene.groups)))
-        centres = np.array([(x, y) for _, x, y in scene.things()])
+        centres = np.array([(thing.x, thing.y) for thing in scene.things()])
         apart = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 9 * np.eye(len(centres))
         assert apart.min() >= GAP
         assert 2 <= len(centres) <= 4
+
+
+def test_a_lone_thing_is_anything_anywhere_and_never_held_out() -> None:
+    rng = np.random.default_rng(5)
+    scenes = [lone_scene(rng) for _ in range(1500)]
+    things = [thing for scene in scenes for thing in scene.things()]
+    assert len(things) == len(scenes)
+    assert not any(is_held_out(scene) for scene in scenes)
+    assert {thing.kind for thing in things} == {Kind(s, c, f) for s in RADII for c in COLOURS for f in SHAPES}
+    centres = np.array([(thing.x, thing.y) for thing in things])
+    assert centres.min() >= BORDER
+    assert centres.max() <= 1 - BORDER
+    assert np.ptp(centres, axis=0).min() > 0.6
 
 
 @pytest.mark.parametrize("twist", TWISTS)

@@ -1,6 +1,8 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +11,14 @@ from torch import nn
 
 from blipvid.core.errors import ConfigError, TrainingError
 from blipvid.core.registry import Registry
-from blipvid.demo.pictures import draw_batch
+from blipvid.demo.pictures import draw_captioned
 from blipvid.models.zoo import load_model
-from blipvid.train import images
-from blipvid.train.images import PictureBatch
+from blipvid.train.batches import CAPTIONED, CaptionBatch, DrawBatch
 from blipvid.train.loop import METRICS, Step, read_metrics, train
+from blipvid.train.objective import Objective
+from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.run import run
-from tests.train.tiny import tiny_recipe
+from tests.train.tiny import ANSWERER, QUESTIONS, tiny_recipe
 
 
 class KilledError(Exception):
@@ -30,15 +33,24 @@ def killer(at: int):  # type: ignore[no-untyped-def]
     return report
 
 
-def losses_of(folder: Path) -> list[tuple[float, float, float]]:
-    return [(line["step"], line["itc"], line["itm"]) for line in read_metrics(folder / METRICS)]
+def losses_of(folder: Path) -> list[list[float]]:
+    return [
+        [line[key] for key in ("step", "itc", "itm", "lm") if key in line] for line in read_metrics(folder / METRICS)
+    ]
+
+
+RECIPES: dict[str, dict[str, Any]] = {  # both with dropout: all chance must go on as well
+    "retrieval": {},
+    "vqa": {"sizes": ANSWERER, "pictures": QUESTIONS, "objective": {"kind": "vqa"}},
+}
 
 
 def test_a_few_steps_lower_the_loss_and_the_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def same(rng: np.random.Generator, count: int, size_px: int) -> tuple[np.ndarray, list[str]]:
-        return draw_batch(np.random.default_rng(0), count, size_px)  # eight pairs can be learnt by heart in no time
+        return draw_captioned(np.random.default_rng(0), count, size_px)  # eight pairs can be learnt by heart in no time
 
-    monkeypatch.setattr(images, "SOURCES", Registry("none", "source", {"same": same}))
+    sources: Registry[DrawBatch] = Registry("none", "source", {"same": same})
+    monkeypatch.setattr(RetrievalObjective, "takes", replace(CAPTIONED, sources=sources))
     pictures = {"source": "same", "batch_size": 8, "workers": 0}
     objective = {"kind": "retrieval", "text_dropout": False}
     recipe = tiny_recipe(
@@ -52,9 +64,9 @@ def test_a_few_steps_lower_the_loss_and_the_model_loads(tmp_path: Path, monkeypa
     assert texts.embeds.shape == (1, 16)
 
 
-@pytest.mark.parametrize("at", [2, 4, 5])
-def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path, at: int) -> None:
-    recipe = tiny_recipe(tmp_path)  # with dropout: all chance must go on as well
+@pytest.mark.parametrize(("at", "kind"), [(2, "retrieval"), (4, "retrieval"), (5, "retrieval"), (5, "vqa")])
+def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path, at: int, kind: str) -> None:
+    recipe = tiny_recipe(tmp_path, **RECIPES[kind])
     whole = run(recipe, tmp_path / "whole", "cpu")
     with pytest.raises(KilledError):
         run(recipe, tmp_path / "killed", "cpu", killer(at))
@@ -94,12 +106,15 @@ def test_another_recipe_does_not_go_on_in_the_same_folder(tmp_path: Path) -> Non
         run(tiny_recipe(tmp_path, steps=2), tmp_path / "out", "cpu")
 
 
-class TurnsToNan(nn.Module):
+class TurnsToNan(Objective[Any, CaptionBatch, Any]):
+    takes = CAPTIONED
+    text_towers = ()
+
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(nn.Identity(), None)
         self.weight = nn.Parameter(torch.ones(()))
 
-    def forward(self, batch: PictureBatch, progress: float) -> dict[str, torch.Tensor]:
+    def forward(self, batch: CaptionBatch, progress: float) -> dict[str, torch.Tensor]:
         return {"itc": self.weight * (math.nan if progress > 0.7 else 1.0)}
 
 

@@ -3,7 +3,15 @@ import math
 import pytest
 import torch
 
-from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
+from blipvid.train.losses import (
+    IGNORED,
+    contrastive_loss,
+    draw_hard_negatives,
+    lm_labels,
+    lm_loss,
+    matching_loss,
+    matching_targets,
+)
 
 
 def test_targets_share_out_over_equal_ids() -> None:
@@ -63,3 +71,24 @@ def test_a_pair_far_more_alike_than_all_others_still_leaves_negatives() -> None:
 def test_a_batch_of_one_id_is_refused() -> None:
     with pytest.raises(ValueError, match="no negatives"):
         draw_hard_negatives(torch.zeros(2, 2), torch.tensor([3, 3]))
+
+
+def test_language_model_loss_agrees_with_brute_force() -> None:
+    logits = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    labels = lm_labels(torch.tensor([[4, 2, 3, 0], [4, 1, 2, 3]]), torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]]))
+    assert labels.tolist() == [[4, 2, 3, IGNORED], [4, 1, 2, 3]]
+    each = []
+    for scores, own in zip(logits, labels.tolist(), strict=True):
+        each.append(0.0)
+        for place, word in enumerate(own[1:]):
+            if word != IGNORED:
+                logprobs = scores[place].log_softmax(0)
+                each[-1] -= (0.9 * logprobs[word] + 0.1 * logprobs.mean()).item()
+    assert lm_loss(logits, labels, "none").tolist() == pytest.approx(each, rel=1e-5)
+    assert lm_loss(logits, labels).item() == pytest.approx(sum(each) / 5, rel=1e-5)
+
+
+def test_the_first_word_is_never_learnt() -> None:
+    logits = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0))
+    losses = [lm_loss(logits, torch.tensor([[first, 2, 3]])).item() for first in (0, 4, IGNORED)]
+    assert losses[0] == losses[1] == losses[2]

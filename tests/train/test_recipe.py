@@ -4,7 +4,7 @@ import pytest
 
 from blipvid.core.errors import ConfigError
 from blipvid.models.zoo import load_spec
-from blipvid.train.recipe import list_recipes, load_recipe
+from blipvid.train.recipe import VqaLosses, list_recipes, load_recipe
 from tests.train.tiny import tiny_recipe, write_recipe
 
 
@@ -27,9 +27,16 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
     assert "optimizer" in message
     assert "Did you mean 'optimiser'" in message
     assert "steps" in message
-    assert "objective.kind" in message
+    assert "objective" in message
+    assert "'retrieval', 'vqa'" in message
 
 
 def test_an_unknown_recipe_gets_a_hint() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'demo-retrieval'"):
         load_recipe("demo-retreival")
+
+
+def test_each_objective_has_keys_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'objective.*temperature'"):
+        tiny_recipe(tmp_path, objective={"kind": "vqa", "temperature": 0.07})
+    assert isinstance(tiny_recipe(tmp_path, objective={"kind": "vqa"}).objective, VqaLosses)

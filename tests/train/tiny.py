@@ -29,14 +29,18 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def write_recipe(folder: Path, **changes: Any) -> Path:
+ANSWERER = {key: value for key, value in MODEL.items() if key != "embed_dim"} | {"task": "vqa"}
+QUESTIONS: dict[str, Any] = RECIPE["pictures"] | {"options": {"questions": 3}}
+
+
+def write_recipe(folder: Path, sizes: dict[str, Any] = MODEL, **changes: Any) -> Path:
     """Writes the recipe, changed, and its model file."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tiny-model.yaml").write_text(yaml.safe_dump(MODEL))
+    (folder / "tiny-model.yaml").write_text(yaml.safe_dump(sizes))
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(RECIPE | changes))
     return path
 
 
-def tiny_recipe(folder: Path, **changes: Any) -> Recipe:
-    return load_recipe(str(write_recipe(folder, **changes)))
+def tiny_recipe(folder: Path, sizes: dict[str, Any] = MODEL, **changes: Any) -> Recipe:
+    return load_recipe(str(write_recipe(folder, sizes, **changes)))

@@ -5,11 +5,12 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from blipvid.models.zoo import build, load_spec
-from blipvid.train import finetune
-from blipvid.train.finetune import RetrievalObjective, read_firsts
-from blipvid.train.images import PictureBatch, batches
+from blipvid.train import retrieval
+from blipvid.train.batches import CAPTIONED, CaptionBatch
+from blipvid.train.images import DrawnBatches
 from blipvid.train.losses import Negatives
 from blipvid.train.recipe import Recipe
+from blipvid.train.retrieval import RetrievalObjective, read_firsts
 from tests.train.tiny import tiny_recipe
 
 
@@ -25,15 +26,15 @@ def objective(recipe: Recipe) -> RetrievalObjective:
 
 
 @pytest.fixture
-def batch(recipe: Recipe) -> PictureBatch:
-    return next(batches(recipe.pictures, 32, recipe.seed, range(1)))
+def batch(recipe: Recipe) -> CaptionBatch:
+    return DrawnBatches(CAPTIONED, recipe.pictures, 32, recipe.seed)[0]
 
 
 def test_losses_agree_with_one_text_and_one_picture_at_a_time(
-    objective: RetrievalObjective, batch: PictureBatch, monkeypatch: pytest.MonkeyPatch
+    objective: RetrievalObjective, batch: CaptionBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Negatives(torch.arange(8).roll(1), torch.arange(8).roll(3))
-    monkeypatch.setattr(finetune, "draw_hard_negatives", lambda similarity, ids: wrong)
+    monkeypatch.setattr(retrieval, "draw_hard_negatives", lambda similarity, ids: wrong)
     found = objective(batch, 0.0)
 
     model = objective.model
@@ -71,11 +72,11 @@ def test_reading_by_length_changes_nothing(objective: RetrievalObjective, monkey
         ["a ring", "a big red star left of a ring", "a star", "two big rings", "rings"]
     )
     together = tower(ids, mask)[:, 0]
-    monkeypatch.setattr(finetune, "READ_TOGETHER", 2)
+    monkeypatch.setattr(retrieval, "READ_TOGETHER", 2)
     torch.testing.assert_close(read_firsts(tower, ids, mask), together, atol=1e-5, rtol=1e-5)
 
 
-def test_every_parameter_learns(objective: RetrievalObjective, batch: PictureBatch) -> None:
+def test_every_parameter_learns(objective: RetrievalObjective, batch: CaptionBatch) -> None:
     sum(objective(batch, 0.0).values()).backward()  # type: ignore[union-attr]
     without = [name for name, parameter in objective.named_parameters() if parameter.grad is None]
     assert without == []
@@ -89,7 +90,7 @@ def test_dropout_of_the_text_tower_follows_the_recipe(recipe: Recipe, objective:
     assert not dropping.eval().model.text_encoder.training
 
 
-def test_the_temperature_stays_in_bounds(objective: RetrievalObjective, batch: PictureBatch) -> None:
+def test_the_temperature_stays_in_bounds(objective: RetrievalObjective, batch: CaptionBatch) -> None:
     with torch.no_grad():
         objective.temperature.fill_(3.0)
     objective(batch, 0.0)

@@ -1,4 +1,4 @@
-"""Objectives: a model, its losses and the state that only training needs, in one module with one forward a step."""
+"""Retrieval: contrastive (ITC) and matching (ITM) losses on pictures with captions."""
 
 import torch
 from torch import nn
@@ -6,38 +6,34 @@ from torch.nn.functional import normalize
 
 from blipvid.models.med import MedEncoder, Memory
 from blipvid.models.retriever import BlipRetriever
-from blipvid.train.images import PictureBatch
+from blipvid.train.batches import CAPTIONED, CaptionBatch
 from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
+from blipvid.train.objective import Objective
 from blipvid.train.recipe import RetrievalLosses
 
 TEMPERATURE_BOUNDS = (0.001, 0.5)  # Source: salesforce/BLIP models/blip_retrieval.py
-
 
 READ_TOGETHER = 64
 """Texts that the text tower reads at once; bounds the padding between short and long captions."""
 
 
-class RetrievalObjective(nn.Module):
-    """ITC and ITM on pictures with captions, the negatives of ITM drawn by the similarity of ITC.
+class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]):
+    """ITC and ITM, the negatives of ITM drawn by the similarity of ITC.
 
     Args:
-        model: The retriever to train; plain, without training state.
+        model: The retriever to train.
         settings: The objective part of the recipe.
     """
 
+    trains = BlipRetriever
+    takes = CAPTIONED
+    text_towers = ("text_encoder",)
+
     def __init__(self, model: BlipRetriever, settings: RetrievalLosses) -> None:
-        super().__init__()
-        self.model = model
-        self.settings = settings
+        super().__init__(model, settings)
         self.temperature = nn.Parameter(torch.tensor(settings.temperature))
 
-    def train(self, mode: bool = True) -> "RetrievalObjective":
-        """Sets training mode; the text tower's dropout follows the recipe."""
-        super().train(mode)
-        self.model.text_encoder.train(mode and self.settings.text_dropout)
-        return self
-
-    def forward(self, batch: PictureBatch, progress: float) -> dict[str, torch.Tensor]:
+    def forward(self, batch: CaptionBatch, progress: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
         Args:

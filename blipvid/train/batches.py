@@ -1,0 +1,106 @@
+"""What objectives are fed with: pictures with captions, and pictures with questions.
+
+Drawing and loading ahead is in `images.py`; this says only what is asked for and how it is put together.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from blipvid.core.errors import DataError
+from blipvid.core.registry import Registry
+
+B = TypeVar("B")
+
+DrawBatch = Callable[..., tuple[npt.NDArray[np.uint8], Sequence[Any]]]
+"""draw(rng, count, size_px, **options) -> pixels (B, S, S, 3) uint8 RGB, and what is said of each of the B pictures."""
+
+Asked = tuple[str, Mapping[str, float]]
+"""A question, and its answers with their weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed(Generic[B]):
+    """One kind of training data.
+
+    Attributes:
+        sources: Where it can come from.
+        gather: Makes a batch of pixels (B, 3, S, S) uint8 RGB and of what a source says of each picture.
+    """
+
+    sources: Registry[DrawBatch]
+    gather: Callable[[torch.Tensor, Sequence[Any]], B]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionBatch:
+    """B pictures with one caption each.
+
+    Attributes:
+        pixels: (B, 3, S, S) uint8 RGB.
+        captions: B captions.
+        ids: (B,) int64; equal ids are the same picture, or say the same.
+    """
+
+    pixels: torch.Tensor
+    captions: list[str]
+    ids: torch.Tensor
+
+    @classmethod
+    def gather(cls, pixels: torch.Tensor, captions: Sequence[str]) -> "CaptionBatch":
+        """Makes a batch of pictures (B, 3, S, S) and the caption of each."""
+        numbers = {text: place for place, text in enumerate(dict.fromkeys(captions))}
+        return cls(pixels, list(captions), torch.tensor([numbers[text] for text in captions]))
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionBatch:
+    """B pictures with the same number of questions each, and any number of weighted answers to each question.
+
+    Attributes:
+        pixels: (B, 3, S, S) uint8 RGB.
+        questions: Q questions, Q a multiple of B; those of one picture stand together.
+        answers: A answers.
+        answer_question: (A,) int64, the question of each answer.
+        weights: (A,) float32, what each answer counts.
+    """
+
+    pixels: torch.Tensor
+    questions: list[str]
+    answers: list[str]
+    answer_question: torch.Tensor
+    weights: torch.Tensor
+
+    @classmethod
+    def gather(cls, pixels: torch.Tensor, asked: Sequence[Sequence[Asked]]) -> "QuestionBatch":
+        """Makes a batch of pictures (B, 3, S, S) and the questions of each, every one with its weighted answers.
+
+        Raises:
+            DataError: The pictures are not asked equally many questions, at least one, or a question has no answer.
+        """
+        counts = {len(own) for own in asked}
+        pairs = [pair for own in asked for pair in own]
+        if len(counts) > 1 or not pairs or not all(weighted for _, weighted in pairs):
+            raise DataError(
+                "a batch of questions: each picture needs equally many questions, at least one, and each question an "
+                "answer; mend the source of questions."
+            )
+        weighted = [(number, answer, weight) for number, (_, own) in enumerate(pairs) for answer, weight in own.items()]
+        return cls(
+            pixels=pixels,
+            questions=[question for question, _ in pairs],
+            answers=[answer for _, answer, _ in weighted],
+            answer_question=torch.tensor([number for number, _, _ in weighted]),
+            weights=torch.tensor([weight for _, _, weight in weighted]),
+        )
+
+
+CAPTIONED = Feed(Registry[DrawBatch]("blipvid.pictures", "source of pictures with captions"), CaptionBatch.gather)
+"""Sources say a caption of each picture."""
+
+ASKED = Feed(Registry[DrawBatch]("blipvid.questions", "source of pictures with questions"), QuestionBatch.gather)
+"""Sources say a list of questions of each picture, every one `Asked`."""

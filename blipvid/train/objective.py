@@ -1,0 +1,59 @@
+"""What an objective is: a model, its losses and the state that only training needs, in one module.
+
+One forward a step, so that training on several devices sees one module; a trained model is a plain model.
+"""
+
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from blipvid.models.blip import BlipModel
+from blipvid.train.batches import Feed
+from blipvid.train.recipe import Losses
+
+M = TypeVar("M", bound=BlipModel)
+B = TypeVar("B")
+S = TypeVar("S", bound=Losses)
+
+
+class Objective(nn.Module, Generic[M, B, S]):
+    """A model with its losses.
+
+    Args:
+        model: The model to train; plain, without training state.
+        settings: The objective part of the recipe.
+
+    Attributes:
+        trains: The kind of model.
+        takes: The kind of batch.
+        text_towers: Names of the text towers, whose dropout follows the recipe.
+    """
+
+    trains: ClassVar[type[BlipModel]]
+    takes: ClassVar[Feed[Any]]
+    text_towers: ClassVar[tuple[str, ...]]
+
+    def __init__(self, model: M, settings: S) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+
+    def train(self, mode: bool = True) -> "Objective[M, B, S]":
+        """Sets training mode; the text towers drop out only where the recipe says so."""
+        super().train(mode)
+        for name in self.text_towers:
+            self.model.get_submodule(name).train(mode and self.settings.text_dropout)
+        return self
+
+    def forward(self, batch: B, progress: float) -> dict[str, torch.Tensor]:
+        """Computes the losses of one step.
+
+        Args:
+            batch: Of the kind that the objective takes.
+            progress: Share of the training that is done, in [0, 1].
+
+        Returns:
+            Named scalars; training minimises their sum.
+        """
+        raise NotImplementedError

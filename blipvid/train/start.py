@@ -1,0 +1,110 @@
+"""The weights that a training starts from: of chance, of a trained model, or of one whose towers are taken over."""
+
+from typing import TypeVar, cast
+
+import torch
+from accelerate.utils import set_seed
+from torch import nn
+
+from blipvid.core.errors import CapabilityError, CheckpointError
+from blipvid.models.blip import BlipModel
+from blipvid.models.spec import ModelSpec
+from blipvid.models.zoo import build, load_model
+from blipvid.train.recipe import Recipe
+
+M = TypeVar("M", bound=BlipModel)
+
+LONGEST_WAVE = 8.0
+"""Longest wave in a position table, in patches over 2 pi: about the side of small grids, so that every wave tells
+places apart. The 10,000 of Vaswani et al. 2017 (section 3.5) is for long texts; here most waves would be flat."""
+
+
+def first_model(recipe: Recipe, spec: ModelSpec, kind: type[M]) -> M:
+    """Makes the model that a training begins with.
+
+    Args:
+        recipe: Says where its weights come from.
+        spec: Its sizes.
+        kind: What the objective trains.
+
+    Returns:
+        A trainable model.
+
+    Raises:
+        CapabilityError: The recipe names a model of another kind.
+        CheckpointError: The trained model shares no tower with it, or has other sizes.
+    """
+    set_seed(recipe.seed)
+    model = build(spec)
+    if not isinstance(model, kind):
+        raise CapabilityError(
+            f"model '{spec.name}' is no {kind.__name__}, which this objective trains; key 'model' of the recipe."
+        )
+    if recipe.start_std is not None:
+        draw_weights(model, recipe.start_std)
+    if recipe.start_cross_std is not None:
+        draw_cross_attention(model, recipe.start_cross_std)
+    if recipe.start_from is not None:
+        take_over(model, recipe.start_from)
+    if recipe.start_waves is not None:
+        add_waves(model, recipe.start_waves)
+    return model
+
+
+def draw_weights(model: nn.Module, std: float) -> None:
+    """Draws the weights of linear maps, embeddings and position tables anew, normal and cut off at two deviations."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+    for name, parameter in model.named_parameters():
+        if name.endswith("pos_embed"):
+            nn.init.trunc_normal_(parameter, std=std, a=-2 * std, b=2 * std)
+
+
+def draw_cross_attention(model: nn.Module, std: float) -> None:
+    """Draws the weights of all cross-attention anew, normal.
+
+    Large ones make each word look at a few patches from the start, and what it sees there count beside the word itself.
+    With small ones all words see the mean of the picture, which says something of colours and nothing of places.
+    """
+    for name, parameter in model.named_parameters():
+        if ".crossattention." in name and parameter.dim() == 2:
+            nn.init.normal_(parameter, std=std)
+
+
+def take_over(model: BlipModel, name: str) -> None:
+    """Copies the weights of all towers and heads that a trained model has as well.
+
+    Args:
+        model: Changed in place.
+        name: Name or model file of the trained model, of this or another kind.
+
+    Raises:
+        CheckpointError: They have no part in common, or a common part has other sizes.
+    """
+    own, trained = model.state_dict(), load_model(name).model.state_dict()
+    common = {key: tensor for key, tensor in trained.items() if key in own}
+    other = [key for key, tensor in common.items() if tensor.shape != own[key].shape]
+    if other or not common:
+        reason = f"{other[0]} has another size there" if other else "they have no tower in common"
+        raise CheckpointError(
+            f"model '{name}' cannot be the begin of this one: {reason}; key 'start_from' of the recipe."
+        )
+    model.load_state_dict(common, strict=False)
+
+
+def add_waves(model: BlipModel, height: float) -> None:
+    """Adds sines and cosines of row and column to the position table, so that places are told apart from the start.
+
+    Args:
+        model: Its table is (1, 1 + s*s, D), D a multiple of 4; the row of the class token stays.
+        height: Amplitude of the waves.
+    """
+    table = cast(torch.Tensor, model.visual_encoder.pos_embed)
+    side, quarter = round((table.shape[1] - 1) ** 0.5), table.shape[2] // 4
+    turns = LONGEST_WAVE ** -(torch.arange(quarter) / quarter)
+    angles = torch.arange(side)[:, None] * turns
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # (s, D/2)
+    grid = torch.cat([waves.repeat_interleave(side, 0), waves.repeat(side, 1)], dim=1)
+    with torch.no_grad():
+        table[0, 1:] += height * grid
