@@ -121,7 +121,7 @@ class AnsweringSettings(QuestionReading):
         question_batch: Questions that follow each other in the annotations and are padded together under `ones`.
     """
 
-    answer_by: tuple[AnswerBy, ...] = Field(default=("generate",), min_length=1)
+    answer_by: tuple[AnswerBy, ...] = ("generate",)
     answers: str | None = None
     answers_top_n: int | None = Field(default=None, ge=1)
     answer_top_k: int = Field(default=128, ge=0)  # Source: salesforce/BLIP configs/vqa.yaml, k_test
@@ -139,14 +139,19 @@ class AnsweringSettings(QuestionReading):
     @field_validator("answer_by")
     @classmethod
     def _each_once(cls, value: tuple[AnswerBy, ...]) -> tuple[AnswerBy, ...]:
+        if not value:
+            raise ValueError("names no protocol: generate, rank, or both")
         if len(set(value)) < len(value):
             raise ValueError("names a protocol twice")
         return value
 
     @model_validator(mode="after")
-    def _counted_answers(self) -> "AnsweringSettings":
+    def _fits_together(self) -> "AnsweringSettings":
         if self.answers_top_n is not None and self.answers != "train":
             raise ValueError("'answers_top_n' goes with 'answers: train'")
+        if self.answer_min_tokens > self.answer_max_tokens:
+            least, most = self.answer_min_tokens, self.answer_max_tokens
+            raise ValueError(f"'answer_min_tokens' {least} is more than 'answer_max_tokens' {most}")
         return self
 
 

@@ -47,6 +47,13 @@ def clean_question(question: str, max_words: int) -> str:
 
     Source: salesforce/BLIP data/utils.py, `pre_question`.
     """
-    question = re.sub(_PUNCTUATION, "", question.lower()).rstrip(" ")
-    words = question.split(" ")
-    return " ".join(words[:max_words]) if len(words) > max_words else question
+    return " ".join(_words_of(question)[:max_words])
+
+
+def loses_words(question: str, max_words: int) -> bool:
+    """Says whether `clean_question` keeps only the begin of a question."""
+    return len(_words_of(question)) > max_words
+
+
+def _words_of(question: str) -> list[str]:
+    return re.sub(_PUNCTUATION, "", question.lower()).rstrip(" ").split(" ")

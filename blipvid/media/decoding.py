@@ -1,5 +1,6 @@
 """One clip to its frames: open, choose, read, resize."""
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import numpy as np
@@ -39,9 +40,20 @@ def decode_clip(clip: Clip, settings: FrameSettings) -> Frames:
             if settings.resize == "bicubic":
                 pixels = resize_bicubic(pixels, settings.size)
             times_s = reader.times_s(indices)
-            return Frames(pixels, np.array(indices, dtype=np.int64), times_s, reader.backend, tuple(reader.notes))
+            notes = (*reader.notes, *_repeats(indices))
+            return Frames(pixels, np.array(indices, dtype=np.int64), times_s, reader.backend, notes)
     except DecodeError as error:
         raise _naming(clip, error) from error
+
+
+def _repeats(indices: Sequence[int]) -> list[str]:
+    """Says that fewer frames were seen than the clip was asked for, because it, or its window, has no more."""
+    distinct = len(set(indices))
+    if distinct == len(indices):
+        return []
+    if distinct == 1:
+        return [f"too short for {len(indices)} frames, so that one frame was taken {len(indices)} times"]
+    return [f"too short for {len(indices)} different frames, so that some were taken several times"]
 
 
 def _naming(clip: Clip, error: DecodeError) -> DecodeError:

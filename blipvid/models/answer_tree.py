@@ -44,6 +44,10 @@ class AnswerTree:
     def __len__(self) -> int:
         return len(self.path)
 
+    def most_nodes(self, k: int) -> int:
+        """Returns a bound of the nodes that k candidates can need."""
+        return min(len(self.token), k * self.path.shape[1])
+
     def among(self, candidates: torch.Tensor) -> "Branch":
         """Returns the part of the tree that the candidates (k,) of one question need."""
         path, target = self.path[candidates], self.target[candidates]

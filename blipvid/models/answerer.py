@@ -98,14 +98,14 @@ class BlipAnswerer(BlipModel):
         Args:
             questions: Q questions; the decoder looks where their mask is 1.
             beams: Texts kept at each step.
-            max_tokens: Longest answer in word pieces, [DEC] counted.
+            max_tokens: Longest answer in word pieces, [DEC] counted; the tower's positions bound it further.
             min_tokens: Shortest answer, counted likewise.
 
         Returns:
             For each question at most `beams` answers, the best first.
         """
         start = torch.full((len(questions), 1), self.tokenizer.dec, device=self.device)
-        rules = Rules(self.tokenizer.sep, max_tokens, min_tokens)
+        rules = Rules(self.tokenizer.sep, min(max_tokens, self.max_tokens), min_tokens)
         with self.precision.context(self.device):
             writing = self.text_decoder.begin(self.text_decoder.remember(questions.states, questions.mask))
             found = beam_search(writing, start, rules, beams)
@@ -149,14 +149,13 @@ class BlipAnswerer(BlipModel):
             The candidates as given and, on the CPU in float32, the label-smoothed loss of each, a sum over its tokens
             and so lower for short answers, and its plain log-probability.
         """
-        branches = [answers.among(own) for own in index]
-        most = max(len(branch.token) for branch in branches)
-        step = max(1, NODES_AT_ONCE // most)
+        step = max(1, NODES_AT_ONCE // answers.most_nodes(index.shape[1]))
         losses, logprobs = torch.zeros(index.shape), torch.zeros(index.shape)
         for begin in range(0, len(questions), step):
             some = slice(begin, begin + step)
             states = QuestionStates(questions.states[some], questions.mask[some], questions.cut[some])
-            losses[some], logprobs[some] = self._score(states, side_by_side(branches[some]), index.shape[1])
+            branches = side_by_side([answers.among(own) for own in index[some]])
+            losses[some], logprobs[some] = self._score(states, branches, index.shape[1])
         return RankedAnswers(index, losses, logprobs)
 
     def _score(self, questions: QuestionStates, nodes: Branches, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,8 +165,9 @@ class BlipAnswerer(BlipModel):
             x = tower.embeddings(nodes.token.to(self.device), nodes.depth.to(self.device))
             x = tower.run(x, nodes.sees[:, None].to(self.device), memory).flatten(0, 1)
         question, candidate, node, word = nodes.edges.unbind(1)
-        row = question * nodes.token.shape[1] + node
-        order = row.argsort()
+        # padding nodes are nobody's, so their words are not scored
+        used, row = torch.unique(question * nodes.token.shape[1] + node, return_inverse=True)
+        x, order = x[used.to(self.device)], row.argsort()
         row, word, cell = row[order], word[order], (question * k + candidate)[order]
         losses, logprobs = torch.zeros(len(questions) * k), torch.zeros(len(questions) * k)
         step = max(1, LOGITS_AT_ONCE // len(self.tokenizer))

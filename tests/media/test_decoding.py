@@ -33,6 +33,20 @@ def test_notes_and_reader_are_those_that_gave_the_pixels(draw: Draw) -> None:
     assert official.notes[0].startswith("warning: decord returns wrong frames of h264 in avi files")
 
 
+@pytest.mark.parametrize(
+    ("sampler", "notes"),
+    [
+        ("uniform", ("too short for 8 different frames, so that some were taken several times",)),
+        ("blip-compat", ("too short for 8 frames, so that one frame was taken 8 times",)),
+    ],
+)
+def test_a_clip_too_short_for_its_frames_says_so(draw: Draw, sampler: str, notes: tuple[str, ...]) -> None:
+    short = Clip("short", draw("mp4", 5))
+    settings = FrameSettings(sampler=sampler, count=8, size=64, backend="pyav")
+    assert decode_clip(short, settings).notes == notes
+    assert decode_clip(short, settings.model_copy(update={"count": 5})).notes == ()
+
+
 @pytest.mark.parametrize("backend", ["auto", "pyav", "decord"])
 def test_a_window_gives_frames_of_the_window(draw: Draw, backend: str) -> None:
     clip = Clip("moment", draw("mp4", b_frames=2), start_s=1.0, end_s=2.0)

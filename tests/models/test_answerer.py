@@ -129,6 +129,11 @@ def test_generated_answers_do_not_depend_on_the_company(model: BlipAnswerer, que
         assert [a.logprob for a in own] == pytest.approx([a.logprob for a in together[row]], abs=1e-4)
 
 
+def test_no_answer_is_longer_than_the_tower_has_positions(model: BlipAnswerer, questions: QuestionStates) -> None:
+    bounded = model.generate_answers(questions, 2, 100, 90)
+    assert bounded == model.generate_answers(questions, 2, 40, 40)
+
+
 def test_the_probability_of_a_written_text_is_that_of_the_ranked_one(tmp_path: Path, questions: QuestionStates) -> None:
     model = tiny_answerer(tmp_path)
     decoder, end = model.text_decoder, model.tokenizer.sep
