@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +46,37 @@ def read_answer_file(path: Path, obtain: str = "") -> AnswerList:
         The answers in the order of the file, or of their indices.
 
     Raises:
-        DataError: The file is absent or unreadable, or holds no answers, an empty one or one of them twice.
+        DataError: The file is absent or unreadable, or holds no answers, an empty one, one with blanks around it, or
+            one of them twice.
     """
-    return checked_answer_list(path.name, _answers_in(path, obtain), path)
+    answers = _answers_in(path, obtain)
+    for number, answer in enumerate(answers, start=1):
+        if answer.strip() not in ("", answer):
+            raise DataError(f"{path}: answer {number}, '{answer}', has blanks around it; remove them.")
+    return checked_answer_list(path.name, answers, path)
 
 
 def checked_answer_list(name: str, answers: Sequence[str], source: Path) -> AnswerList:
     """Makes a list of answers under a name, in the order given.
 
     Raises:
-        DataError: There are none, one is empty, or one occurs twice.
+        DataError: There are none, one is empty, or one occurs twice; letter case and the width of blanks make no other
+            answer, because no tokenizer of these models sees them.
     """
     if not answers:
         raise DataError(f"{source}: holds no answers; ranking needs at least one.")
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for number, answer in enumerate(answers, start=1):
         if not answer.strip():
             raise DataError(f"{source}: answer {number} is empty; remove it.")
-        if answer in seen:
+        known = seen.setdefault(_as_tokenized(answer), answer)
+        if known == answer and len(seen) < number:
             raise DataError(f"{source}: answer {number}, '{answer}', stands in the list already; remove it.")
-        seen.add(answer)
+        if known != answer:
+            raise DataError(
+                f"{source}: answer {number}, '{answer}', is the same to the model as '{known}', which stands in the "
+                "list already; remove one of them."
+            )
     return AnswerList(name, tuple(answers), hashlib.sha256("\n".join(answers).encode()).hexdigest())
 
 
@@ -78,8 +90,17 @@ def _from_training_split(spec: QaBenchmark, root: Path | None) -> AnswerList:
     counted = Counter(values)
     # A stable sort: of answers that are equally frequent, the one that occurs first.
     by_frequency = sorted(counted, key=counted.__getitem__, reverse=True)
-    name = f"{TRAIN}-top-{top_n}" if top_n is not None else f"{TRAIN}-all"
-    return checked_answer_list(name, by_frequency[:top_n], path)
+    spellings: dict[str, str] = {}
+    for answer in by_frequency:
+        spellings.setdefault(_as_tokenized(answer), answer)
+    kept = list(spellings.values())[:top_n]
+    name = f"{TRAIN}-top-{top_n}" if len(kept) < len(spellings) else f"{TRAIN}-all"
+    return checked_answer_list(name, kept, path)
+
+
+def _as_tokenized(answer: str) -> str:
+    """Folds letter case and runs of blanks, as the tokenizer does."""
+    return " ".join(answer.lower().split())
 
 
 def _answers_in(path: Path, obtain: str) -> list[str]:
@@ -99,10 +120,18 @@ def _answers_in(path: Path, obtain: str) -> list[str]:
     if suffix != ".json":
         raise DataError(f"{path}: '{suffix}' is not a list of answers; known: .txt, one answer a line, and .json.")
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=partial(_object, path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: is not JSON ({error.msg} at line {error.lineno}, column {error.colno}).") from error
     return _in_json(found, path)
+
+
+def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counted = Counter(key for key, _ in pairs)
+    if len(counted) < len(pairs):
+        key, times = counted.most_common(1)[0]
+        raise DataError(f"{path}: the key '{key}' stands {times} times in one object; keep one of them.")
+    return dict(pairs)
 
 
 def _in_json(found: Any, path: Path) -> list[str]:

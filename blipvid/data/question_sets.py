@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from blipvid.core.errors import DataError
+from blipvid.core.text import clean_question
 from blipvid.core.types import AnswerList, ChoiceSet, QuestionSet
 from blipvid.data.annotations import choose_column
 from blipvid.data.entries import Entry, clips_of, positions, unique_ids
@@ -46,8 +47,9 @@ def choice_set(entries: Sequence[Entry], kinds: Mapping[str, str], columns: Sequ
     """
     for column in columns:
         choose_column(column, list(entries[0].row), source, "dataset.options")
-    options = [_options(entry, columns) for entry in entries]
-    by_index = _answers_are_indices(entries, options)
+    given = [_options(entry, columns) for entry in entries]
+    options = [tuple(map(str, of)) for of in given]
+    by_index = _answers_are_indices(entries, given, options)
     right = [(_right_index if by_index else _right_text)(entry, of) for entry, of in zip(entries, options, strict=True)]
     return ChoiceSet(**_questions(entries, kinds), options=tuple(options), right=np.array(right, dtype=np.int64))
 
@@ -55,10 +57,7 @@ def choice_set(entries: Sequence[Entry], kinds: Mapping[str, str], columns: Sequ
 def _questions(entries: Sequence[Entry], kinds: Mapping[str, str]) -> dict[str, Any]:
     """What both kinds of set have in common, as their arguments."""
     clips = clips_of(entries)
-    questions = tuple(
-        entry.checked_text(entry.value("question"), "question") if "question" in entry.columns else ""
-        for entry in entries
-    )
+    questions = tuple(_question(entry) if "question" in entry.columns else "" for entry in entries)
     return {
         "clips": tuple(clips.values()),
         "questions": questions,
@@ -68,7 +67,17 @@ def _questions(entries: Sequence[Entry], kinds: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _options(entry: Entry, columns: Sequence[str]) -> tuple[str, ...]:
+def _question(entry: Entry) -> str:
+    question = entry.checked_text(entry.value("question"), "question")
+    if not clean_question(question, len(question)).strip():
+        raise DataError(
+            f"{entry.where}: clip '{entry.clip.id}' has the question '{question}', of which cleaning leaves nothing; "
+            "fill it in or remove it."
+        )
+    return question
+
+
+def _options(entry: Entry, columns: Sequence[str]) -> list[str | int]:
     found = [entry.row.get(column) for column in columns] if columns else entry.value("options")
     if not isinstance(found, list):
         raise DataError(
@@ -82,24 +91,33 @@ def _options(entry: Entry, columns: Sequence[str]) -> tuple[str, ...]:
             raise DataError(f"{entry.where}: option {k} is {option!r}; text or a whole number is expected.")
         if not str(option).strip():
             raise DataError(f"{entry.where}: option {k} is empty; fill it in or remove the row.")
-    return tuple(str(option) for option in found)
+    return found
 
 
-def _answers_are_indices(entries: Sequence[Entry], options: Sequence[tuple[str, ...]]) -> bool:
-    """Decides for the whole file, because a number may be the index of an option or the option itself."""
-    values = [entry.value("answer") for entry in entries]
-    numbers = [_is_whole_number(value) for value in values]
-    texts = [isinstance(value, str) and value in of for value, of in zip(values, options, strict=True)]
-    if all(numbers) and all(texts):
+def _answers_are_indices(
+    entries: Sequence[Entry], given: Sequence[list[str | int]], options: Sequence[tuple[str, ...]]
+) -> bool:
+    """Decides for the whole file, because a number may be the index of an option or the option itself.
+
+    Raises:
+        DataError: More rows may be read either way, with different results, than one way only.
+    """
+    indices, texts, either = [], [], []
+    for entry, raw, of in zip(entries, given, options, strict=True):
+        value = entry.value("answer")
+        indices.append(type(value) in (int, str) and str(value).isdecimal() and int(value) < len(of))
+        # a JSON number is no option where options are text
+        texts.append(value in (of if isinstance(value, str) else raw))
+        either.append(indices[-1] and texts[-1] and of[int(value)] != str(value))
+    one_way = sum(index != text for index, text in zip(indices, texts, strict=True))
+    if sum(either) > one_way:
+        first = entries[either.index(True)]
         raise DataError(
-            f"{entries[0].where}: '{entries[0].columns['answer']}' may be the index of an option, from 0, or its text, "
-            "here and in every other row; write indices as numbers in a json or jsonl file."
+            f"{first.where}: the answer '{first.value('answer')}' may be the index of an option, from 0, or its text, "
+            f"as in {sum(either):,} of {len(entries):,} rows; write the index as a number and options as text, in a "
+            "json or jsonl file."
         )
-    return sum(numbers) > sum(texts)
-
-
-def _is_whole_number(value: Any) -> bool:
-    return type(value) is int or (isinstance(value, str) and value.isdecimal())
+    return sum(indices) > sum(texts)
 
 
 def _right_index(entry: Entry, options: Sequence[str]) -> int:

@@ -1,13 +1,14 @@
 """Training pictures of the drawn world, all of scenes that may be seen: with captions, or with questions."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from blipvid.demo.clips import DrawnClip, Part
 from blipvid.demo.grammar import HEADINGS, caption
-from blipvid.demo.questions import Question, one_of_each, picture_questions
+from blipvid.demo.questions import ASKS, Question, one_of_each, picture_questions
 from blipvid.demo.scenes import TWISTS, Scene, lone_scene, pick, random_scene, twins
 from blipvid.demo.shapes import draw
 
@@ -53,7 +54,12 @@ def draw_captioned(
 
 
 def draw_asked(
-    rng: np.random.Generator, count: int, size_px: int, questions: int = 5, alone_share: float = 0.5
+    rng: np.random.Generator,
+    count: int,
+    size_px: int,
+    questions: int = 5,
+    alone_share: float = 0.5,
+    kinds: Sequence[str] = ASKS,
 ) -> tuple[npt.NDArray[np.uint8], list[list[tuple[str, dict[str, float]]]]]:
     """Draws a batch of pictures with questions (entry point `demo` of the group `blipvid.questions`).
 
@@ -66,6 +72,7 @@ def draw_asked(
         questions: How many each picture is asked, of all kinds; answers are about equally frequent in each kind.
         alone_share: Share of pictures that show a single thing. What places and motions look like is learnt
             from these, long before it is learnt which of several things is meant.
+        kinds: Kinds of question that are asked.
 
     Returns:
         (B, S, S, 3) uint8 RGB, and for each picture its questions, each with its weighted answers.
@@ -73,11 +80,14 @@ def draw_asked(
     pixels, asked = [], []
     answers = Counter[str]()
     for _ in range(count):
-        scene = lone_scene(rng) if rng.random() < alone_share else random_scene(rng, held_out=False)
-        parts = tuple(Part(pick(rng, HEADINGS), enters=0.0, leaves=1.0) for _ in scene.things())
-        things = DrawnClip("", scene, parts).moment(float(rng.random()))
+        possible: list[Question] = []
+        while len(possible) < questions:  # a picture with too little to ask is drawn anew
+            scene = lone_scene(rng) if rng.random() < alone_share else random_scene(rng, held_out=False)
+            parts = tuple(Part(pick(rng, HEADINGS), enters=0.0, leaves=1.0) for _ in scene.things())
+            things = DrawnClip("", scene, parts).moment(float(rng.random()))
+            possible = [question for question in picture_questions(scene, things) if question.asks in kinds]
         pixels.append(draw(scene.background, things, size_px))
-        own = _some(rng, picture_questions(scene, things), answers, questions)
+        own = _some(rng, possible, answers, questions)
         asked.append([(question.question, {question.answer: 1.0}) for question in own])
     return np.stack(pixels), asked
 

@@ -19,7 +19,7 @@ from blipvid.core.settings import AnsweringSettings
 from blipvid.core.types import AnswerList, QuestionSet, Result, Runtime
 from blipvid.evaluate import answers
 from blipvid.evaluate.accuracy import accuracies
-from blipvid.evaluate.questions import QuestionReader, ask_for_questions, not_finite, visit_clips
+from blipvid.evaluate.questions import QuestionReader, ask_for_questions, n_questions, not_finite, visit_clips
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.statistics import paired_details
 
@@ -74,6 +74,7 @@ class Rank:
         described: For the record.
         predictions: Q answers, None where there is none yet.
         scores: (Q,) float64, minus the loss.
+        tied: (Q,) bool, whether several answers share the lowest loss.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Rank:
         self.described = f"rank:{listed.name}"
         self.predictions: list[str | None] = [None] * len(items.questions)
         self.scores = np.full(len(items.questions), np.nan)
+        self.tied = np.zeros(len(items.questions), np.bool_)
         rows = len(items.questions) if save else 0
         self._k, self._save = k, save
         self._losses = np.full((rows, k), np.inf, np.float32)
@@ -97,7 +99,9 @@ class Rank:
         if not np.isfinite(losses).all():
             raise not_finite(clip_id, "losses of answers")
         lowest = losses.min(axis=1)
-        best = np.where(losses == lowest[:, None], candidates, len(self._answers)).min(axis=1)
+        is_best = losses == lowest[:, None]
+        best = np.where(is_best, candidates, len(self._answers)).min(axis=1)
+        self.tied[portion] = is_best.sum(axis=1) > 1
         self.scores[portion] = -lowest
         for question, candidate in zip(portion.tolist(), best.tolist(), strict=True):
             self.predictions[question] = self._answers[candidate]
@@ -182,7 +186,10 @@ def evaluate_answering(
         "frame_notes": clips.notes,
         "seconds": seconds.spent,
     }
-    if "rank" in ways:
+    if isinstance(rank := ways.get("rank"), Rank):
+        tied = int(rank.tied[reader.first].sum())
+        details["ties"] = {"rank": tied}
+        details["notes"] += _tie_note(tied)
         details["answer_list"] = _list_details(_listed(items), items.answers)
         details["notes"] += _ceiling_note(details["answer_list"]["coverage"])
     if len(ways) == 2:
@@ -255,8 +262,16 @@ def _list_details(listed: AnswerList, annotated: tuple[str, ...]) -> dict[str, A
     }
 
 
+def _tie_note(tied: int) -> list[str]:
+    if not tied:
+        return []
+    return [f"{n_questions(tied)} had several best answers with equal losses; the first in the list counted"]
+
+
 def _ceiling_note(coverage: float) -> list[str]:
     if coverage == 100:
         return []
     below = math.floor(10 * coverage) / 10  # never rounded up to 100
-    return [f"the answer list holds the right answer of {below:.1f}% of the questions; rank cannot score more"]
+    return [
+        f"the answer list holds the right answer of {below:.1f}% of the questions; exact match by rank cannot exceed it"
+    ]

@@ -88,7 +88,7 @@ def vqa_accuracy(prediction: str, annotated: Sequence[str]) -> float:
 
 
 def coverage(answers: Sequence[str], listed: Collection[str]) -> float:
-    """Returns the percentage of right answers that a list holds: the most that ranking it can score."""
+    """Returns the percentage of right answers that a list holds: the most that ranking it can match exactly."""
     known = set(listed)
     return 100 * sum(answer in known for answer in answers) / len(answers)
 

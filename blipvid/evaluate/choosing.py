@@ -5,6 +5,7 @@ behind the question and asks a retrieval model which text matches the clip best.
 frames (`on_error: skip`) count as answered wrongly.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ from blipvid.evaluate.accuracy import accuracies
 from blipvid.evaluate.questions import (
     QuestionReader,
     ask_for_questions,
+    n_questions,
     not_finite,
     of_clips,
     visit_clips,
@@ -87,7 +89,10 @@ class RankOptions:
 
     def finish(self, scores: Scores) -> tuple[Scores, dict[str, Any]]:
         """Returns the rows of every question, equal ones included, and what the record keeps."""
-        return scores[self._reader.first], self._reader.details()
+        details = self._reader.details()
+        if not any(self._items.questions):
+            details["notes"].append("there are no questions; options are ranked after an empty one")
+        return scores[self._reader.first], details
 
 
 class MatchOptions:
@@ -110,6 +115,7 @@ class MatchOptions:
         self._texts, row = encode_texts(texts, model, settings.caption_words, settings.text_tokens, progress)
         self._rows = np.split(row, np.cumsum([len(options) for options in items.options])[:-1])
         self._asked = of_clips(items.question_clip, len(items.clips))
+        self._kept = f"{settings.caption_words} words and {settings.text_tokens} word pieces"
 
     def score(self, clip: int, features: Features, scores: Scores) -> None:
         """Fills the rows of all questions about a clip."""
@@ -135,7 +141,18 @@ class MatchOptions:
 
     def finish(self, scores: Scores) -> tuple[Scores, dict[str, Any]]:
         """Returns the rows of every question and what the record keeps."""
-        return scores, {"distinct_texts": len(self._texts), "notes": []}
+        return scores, {"distinct_texts": len(self._texts), "notes": self._merged_note()}
+
+    def _merged_note(self) -> list[str]:
+        """Says how many questions have different options that the model cannot tell apart."""
+        ids = (self._texts.ids * self._texts.mask).cpu().numpy()
+        alike = np.unique(ids, axis=0, return_inverse=True)[1].reshape(-1)
+        n = sum(
+            len(set(alike[rows].tolist())) < len(set(options))
+            for rows, options in zip(self._rows, self._items.options, strict=True)
+        )
+        merged = f"{n_questions(n)} had options that became the same text, cleaned and cut to {self._kept}"
+        return [f"{merged}; of these only the first can be chosen"] if n else []
 
 
 @torch.inference_mode()
@@ -188,6 +205,7 @@ def evaluate_choosing(
     chosen = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
     chosen[np.isnan(scores[:, 0])] = -1
     right = chosen == items.right
+    tied = _tied(scores, items.options)
     found = accuracies({"choice_accuracy": right}, items, settings)
     seconds.end("metrics")
     details: dict[str, Any] = {
@@ -195,10 +213,15 @@ def evaluate_choosing(
         **found.details,
         "chance": {"all": float(np.mean([100 / len(options) for options in items.options]))},
         **kept,
+        "ties": {"best": tied},
         "backends": dict(clips.backends),
         "frame_notes": clips.notes,
         "seconds": seconds.spent,
     }
+    if tied:
+        details["notes"].append(
+            f"{n_questions(tied)} had several best options with equal scores; the first of them counted"
+        )
     return Result(
         metrics=found.metrics,
         intervals=found.intervals,
@@ -209,6 +232,13 @@ def evaluate_choosing(
         details=details,
         scores={"choice_scores": scores} if save_scores else None,
     )
+
+
+def _tied(scores: Scores, options: Sequence[Sequence[str]]) -> int:
+    """Counts the questions whose best score is shared by options that differ as annotated."""
+    best = scores == np.fmax.reduce(scores, axis=1, keepdims=True)  # nan, no score, equals nothing
+    shared = np.flatnonzero(best.sum(axis=1) > 1).tolist()
+    return sum(len({options[question][k] for k in np.flatnonzero(best[question]).tolist()}) > 1 for question in shared)
 
 
 def _rows(items: ChoiceSet, chosen: Ints, scores: Scores) -> list[dict[str, Any]]:

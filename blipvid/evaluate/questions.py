@@ -15,7 +15,7 @@ from blipvid.core.errors import BlipvidError, DataError
 from blipvid.core.features import Features, QuestionStates
 from blipvid.core.protocols import Answerer, ClipEncoder, ImageEncoder, LoadClips, Progress, no_progress
 from blipvid.core.settings import QuestionReading
-from blipvid.core.text import clean_question
+from blipvid.core.text import clean_question, loses_words
 from blipvid.core.types import Questions, Runtime
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.seconds import Seconds
@@ -107,9 +107,9 @@ class QuestionReader:
         asked_with: Sequence[Hashable] | None = None,
         batch: int = 0,
     ) -> None:
-        self._model, self._tokens = model, settings.question_tokens
+        self._model, self._tokens, self._words = model, settings.question_tokens, settings.question_words
         self._clip_ids = [clip.id for clip in items.clips]
-        self._questions = [clean_question(question, settings.question_words) for question in items.questions]
+        self._questions = [clean_question(question, self._words) for question in items.questions]
         n = len(self._questions)
         self._padded_to: Sequence[int | None] = [None] * n
         if batch:
@@ -120,7 +120,8 @@ class QuestionReader:
         met: dict[Hashable, int] = {}
         self.first = np.array([met.setdefault(key, place) for place, key in enumerate(keys)], np.int64)
         self._distinct = [own[self.first[own] == own] for own in of_clips(items.question_clip, len(items.clips))]
-        self._cut = np.zeros(n, np.bool_)
+        self._lost_words = np.array([loses_words(question, self._words) for question in items.questions], np.bool_)
+        self._lost_pieces = np.zeros(n, np.bool_)
         self._longest = 0
 
     def distinct(self, clip: int) -> Ints:
@@ -154,14 +155,18 @@ class QuestionReader:
                 states = self._model.read_questions(memory, texts, self._tokens, padded_to)
                 if not states.states[states.mask.bool()].isfinite().all():
                     raise not_finite(self._clip_ids[clip], "states of questions")
-                self._cut[portion] = states.cut.cpu().numpy()
+                self._lost_pieces[portion] = states.cut.cpu().numpy()
                 self._longest = max(self._longest, int(states.mask.sum(dim=1).max()))
                 yield np.array(portion), states
 
     def details(self) -> dict[str, Any]:
         """Says for the record how many questions were cut, equal ones counted each: `questions_cut` and `notes`."""
-        n = int(self._cut[self.first].sum())
-        note = f"{n:,} question{'s were' if n > 1 else ' was'} cut to {self._longest} word pieces"
+        lost_pieces = self._lost_pieces[self.first]
+        n = int((self._lost_words | lost_pieces).sum())
+        kept = [f"{self._words} words"] if self._lost_words.any() else []
+        # a question that lost word pieces has as many left as the model reads
+        kept += [f"{self._longest} word pieces"] if lost_pieces.any() else []
+        note = f"{n_questions(n)} {'were' if n > 1 else 'was'} cut to {' or '.join(kept)}"
         return {"questions_cut": n, "notes": [note] if n else []}
 
 
@@ -169,6 +174,11 @@ def longest_of_batch(lengths: torch.Tensor, batch: int) -> Ints:
     """Returns for each of Q lengths the largest in its batch of `batch` that follow each other."""
     starts = np.arange(0, len(lengths), batch)
     return np.repeat(np.maximum.reduceat(lengths.cpu().numpy(), starts), batch)[: len(lengths)]
+
+
+def n_questions(n: int) -> str:
+    """Returns a number of questions in words for a note."""
+    return f"{n:,} question{'' if n == 1 else 's'}"
 
 
 def not_finite(clip_id: str, what: str) -> BlipvidError:

@@ -30,8 +30,7 @@ def list_of(dataset: Dataset, *overrides: str) -> AnswerList:
 @pytest.mark.parametrize(
     ("name", "content", "answers"),
     [
-        ("list.txt", "man\n two men\ndres\n\n\n", ("man", " two men", "dres")),
-        ("list.txt", "man\ndres ", ("man", "dres ")),
+        ("list.txt", "Man\ntwo men\ndres\n\n\n", ("Man", "two men", "dres")),
         ("list.txt", "man\r\ndog\r\n", ("man", "dog")),
         ("list.json", ["yes", "no", 2], ("yes", "no", "2")),
         ("list.json", {"third": 7, "first": 0, "second": 1}, ("first", "second", "third")),
@@ -67,6 +66,15 @@ def test_training_answers_are_counted_and_ties_keep_their_first_occurrence(ranke
     assert (found.name, found.answers) == ("train-all", ("bird", "2", "dog", "cat", "ant"))
     found = list_of(ranked, "answers=train", "answers_top_n=4")
     assert (found.name, found.answers) == ("train-top-4", ("bird", "2", "dog", "cat"))
+    for enough in (5, 1000):
+        assert list_of(ranked, "answers=train", f"answers_top_n={enough}").name == "train-all"
+
+
+def test_of_training_answers_that_are_the_same_to_the_model_the_most_frequent_is_kept(ranked: Dataset) -> None:
+    ranked.file("train.json", [{"a": a} for a in ["Dog", "a  cat", "dog", "a cat", "dog", "ant"]])
+    ranked.dataset["train"] = "train.json"
+    found = list_of(ranked, "answers=train", "answers_top_n=2")
+    assert (found.name, found.answers) == ("train-top-2", ("dog", "a  cat"))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +85,11 @@ def test_training_answers_are_counted_and_ties_keep_their_first_occurrence(ranke
         ("list.json", [], r"holds no answers"),
         ("list.json", {}, r"holds no answers"),
         ("list.txt", "man\ndog\nman\ndog\n", r"answer 3, 'man', stands in the list already"),
+        ("list.txt", "man\ntwo men\nTwo  men\n", r"answer 3, 'Two  men', is the same to the model as 'two men'"),
+        ("list.txt", "man\n dres\n", r"answer 2, ' dres', has blanks around it"),
+        ("list.txt", "dres \nman\n", r"answer 1, 'dres ', has blanks around it"),
         ("list.txt", "man\n\ndog\n", r"answer 2 is empty"),
+        ("list.json", '{"man": 0, "dog": 1, "man": 2}', r"the key 'man' stands 2 times in one object"),
         ("list.json", ["man", 1.5], r"answer 2: the answer is 1.5; text or a whole number"),
         ("list.json", {"man": "0"}, r"a list of answers is expected, or an object answer -> index"),
         ("list.json", {"man": 0, "dog": 0}, r"two answers have the same index"),

@@ -29,7 +29,9 @@ def choices(loaded: LoadedSet) -> ChoiceSet:
 @pytest.mark.parametrize("name", [*QA_SETS, "nextqa"])
 def test_sixteen_frames_at_the_size_of_the_checkpoint(name: str) -> None:
     spec = load_benchmark(name)
-    assert (spec.frames.sampler, spec.frames.count, spec.frames.size) == ("blip-compat", 16, 480)
+    # BLIP's own loader where its figures are to be met, which are those of MSVD-QA and MSRVTT-QA
+    sampler = "blip-compat" if name in ("msvd-qa", "msrvtt-qa") else "uniform"
+    assert (spec.frames.sampler, spec.frames.count, spec.frames.size) == (sampler, 16, 480)
     assert spec.model == "blip-vqa-capfilt-large"
 
 

@@ -96,6 +96,7 @@ def test_expected_numbers_are_those_of_clips_and_questions(asked: Dataset) -> No
     ("row", "message"),
     [
         ({"q": "  "}, r"row 1: clip 'x' has an empty question; fill it in or remove it"),
+        ({"q": " !!! ..."}, r"row 1: clip 'x' has the question ' !!! ...', of which cleaning leaves nothing"),
         ({"q": None}, r"row 1: 'q' of clip 'x' is NoneType, not text"),
         ({"q": 3}, r"row 1: 'q' of clip 'x' is int, not text"),
         ({"a": ""}, r"row 1: 'a' is empty"),
@@ -206,10 +207,37 @@ def test_a_right_text_must_be_one_of_the_options(
 
 def test_numbers_that_may_be_index_or_option_are_not_guessed(choosing: Dataset) -> None:
     choosing.rows({"id": "x", "q": "how many?", "a": "1", "o": ["0", "2", "1"]})
-    with pytest.raises(DataError, match=r"row 1: 'a' may be the index of an option, from 0, or its text"):
+    message = r"row 1: the answer '1' may be the index of an option, from 0, or its text, as in 1 of 1 rows"
+    with pytest.raises(DataError, match=message):
+        choosing.load()
+    choosing.rows({"id": "x", "q": "how many?", "a": 1, "o": [0, 2, 1]})
+    with pytest.raises(DataError, match=message):
         choosing.load()
     choosing.rows({"id": "x", "q": "how many?", "a": 1, "o": ["0", "2", "1"]})
     assert choices(choosing.load()).right.tolist() == [1]
+
+
+@pytest.mark.parametrize("as_number", [int, str])
+def test_numbers_that_fit_one_way_only_are_read_that_way(choosing: Dataset, as_number: type) -> None:
+    options = [as_number(option) for option in (4, 3, 5)]
+    choosing.rows({"id": "x", "q": "how many?", "a": as_number(5), "o": options})
+    assert choices(choosing.load()).right.tolist() == [2]
+    choosing.rows({"id": "x", "q": "how many?", "a": as_number(2), "o": options})
+    assert choices(choosing.load()).right.tolist() == [2]
+    same_either_way = [as_number(option) for option in (0, 1, 2)]
+    agreeing = {"id": "x", "q": "how many?", "a": as_number(1), "o": same_either_way}
+    choosing.rows(agreeing)
+    assert choices(choosing.load()).right.tolist() == [1]
+    choosing.rows(agreeing, agreeing, agreeing, agreeing | {"o": [*options[::-1], as_number(1)]})
+    with pytest.raises(DataError, match=r"row 4: the answer '1' may be .* as in 1 of 4 rows"):
+        choosing.load()
+
+
+def test_one_wrong_row_does_not_turn_texts_into_indices(choosing: Dataset) -> None:
+    counting = {"q": "how many?", "a": "2", "o": ["1", "2", "3", "4"]}
+    choosing.rows({"id": "x", **counting}, {"id": "y", **counting}, {"id": "x", "q": "?", "a": "0", "o": ["1", "2"]})
+    with pytest.raises(DataError, match=r"row 1: .* as in 2 of 3 rows"):
+        choosing.load()
 
 
 @pytest.mark.parametrize(

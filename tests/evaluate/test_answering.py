@@ -131,6 +131,10 @@ def test_equals_question_by_question(monkeypatch: pytest.MonkeyPatch, case: dict
         np.testing.assert_array_equal(found.scores["rank_candidates"], candidates)
         assert (found.scores["rank_neg_logprob"].dtype, found.scores["rank_candidates"].dtype) == (np.float32, np.int64)
         assert model.lists == [tuple(case["listed"])]
+        answered = np.isfinite(losses).all(axis=1)
+        tied = sum(sorted(own)[1:2] == sorted(own)[:1] for own in losses[answered].tolist())
+        assert found.details["ties"] == {"rank": tied}
+        assert any("equal losses" in note for note in found.details["notes"]) == (tied > 0)
     else:
         assert found.scores is None
 
@@ -169,9 +173,12 @@ def test_what_the_record_keeps() -> None:
     assert details["answer_list"] == {"name": "words.txt", "sha256": "5ha", "size": 7, "coverage": 80.0}
     assert details["commonest"] == {"all": 80.0, "who": 100.0, "what": 50.0, "how": 100.0}
     assert details["questions_cut"] == 2
+    tied = details["ties"]["rank"]
+    assert tied > 1
     assert details["notes"] == [
         "2 questions were cut to 6 word pieces",
-        "the answer list holds the right answer of 80.0% of the questions; rank cannot score more",
+        f"{tied} questions had several best answers with equal losses; the first in the list counted",
+        "the answer list holds the right answer of 80.0% of the questions; exact match by rank cannot exceed it",
     ]
     predicted = {name: [row["prediction"] for row in found.predictions if row["protocol"] == name] for name in BOTH}
     assert details["distinct_answers"] == {name: len(set(own)) for name, own in predicted.items()}
@@ -207,12 +214,22 @@ def test_one_protocol_alone() -> None:
     assert found.intervals == {}
     assert found.details["notes"] == []
     ranked = _evaluate(question_set(TEXTS, [0, 1, 1, 1, 0], WORDS[:5], 2), answer_by="rank")
-    assert ranked.details["notes"] == []  # the list holds every right answer
+    assert not any("the answer list holds" in note for note in ranked.details["notes"])  # it holds every right answer
 
 
 def test_the_ceiling_is_never_rounded_up_to_all() -> None:
     items = question_set(["what"] * 5000, [0] * 5000, ["dog"] * 4999 + ["bird"], 1)
-    assert "of 99.9% of" in _evaluate(items, answer_by="rank").details["notes"][0]
+    assert "of 99.9% of" in _evaluate(items, answer_by="rank").details["notes"][-1]
+
+
+def test_questions_that_lose_words_are_cut_too() -> None:
+    items = question_set(["what (is) it", "what is it now", "who", "what is it then"], [0, 0, 1, 1], ["dog"] * 4, 2)
+    details = _evaluate(items, question_words=3).details
+    assert details["questions_cut"] == 2  # though the first is equal to the second once that is cut
+    assert details["notes"] == ["2 questions were cut to 3 words"]
+    details = _evaluate(items, question_words=3, question_tokens=4).details
+    assert details["questions_cut"] == 3
+    assert details["notes"] == ["3 questions were cut to 3 words or 4 word pieces"]
 
 
 def test_a_prediction_line() -> None:

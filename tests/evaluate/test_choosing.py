@@ -81,6 +81,13 @@ def _check(found: Result, items: ChoiceSet, scores: list[list[float] | None]) ->
             "score": None if best is None else pytest.approx(own[best]),
             "right": best == right,
         }
+    best = [
+        {options[k] for k, one in enumerate(own or []) if one == max(own or [])}
+        for options, own in zip(items.options, scores, strict=True)
+    ]
+    tied = sum(len(own) > 1 for own in best)
+    assert found.details["ties"] == {"best": tied}
+    assert any("equal scores" in note for note in found.details["notes"]) == (tied > 0)
     assert found.scores is not None
     np.testing.assert_array_equal(found.scores["choice_scores"], dense)
     assert found.metrics["choice_accuracy"] == pytest.approx(100 * np.mean(hits))
@@ -141,6 +148,25 @@ def test_match_equals_option_by_option(
     assert found.details["distinct_texts"] == len({option for options in items.options for option in options})
 
 
+def test_options_that_become_the_same_text_are_counted() -> None:
+    options = [("Text 0", "Text 1"), ("Text 2", "text 2."), ("Text 3", "Text 3", "Text 4"), ("Text 5 a", "Text 5 b")]
+    items = choice_set([""] * 4, [0] * 4, options, [0, 1, 2, 0], 1)
+    found = _evaluate(items, Replay(COSINE, LOGITS), choose_by="match", text_tokens=4)
+    assert found.details["notes"][0] == (
+        "2 questions had options that became the same text, cleaned and cut to 40 words and 4 word pieces; "
+        "of these only the first can be chosen"
+    )
+    assert found.details["ties"]["best"] >= 2
+    assert _evaluate(items, Replay(COSINE, LOGITS), choose_by="match", caption_words=2).details["distinct_texts"] == 6
+
+
+def test_rank_without_questions_is_said() -> None:
+    options = [("dog", "cat"), ("two", "2")]
+    note = "there are no questions; options are ranked after an empty one"
+    assert note in _evaluate(choice_set(["", ""], [0, 1], options, [0, 1], 2), Echo()).details["notes"]
+    assert note not in _evaluate(choice_set(["", "who"], [0, 1], options, [0, 1], 2), Echo()).details["notes"]
+
+
 def test_match_without_questions() -> None:
     options = [("Text 0", "Text 1", "Text 2"), ("Text 3", "Text 4.")]
     found = _evaluate(choice_set(["", ""], [0, 1], options, [0, 1], 2), Replay(COSINE, LOGITS), choose_by="match")
@@ -164,7 +190,7 @@ def test_what_the_record_keeps() -> None:
     assert found.details["chance"] == {"all": pytest.approx((50 + 25 + 50) / 3)}
     assert found.details["counts"] == {"even": 2, "odd": 1, "all": 3}
     assert found.details["questions_cut"] == 1
-    assert found.details["notes"] == ["1 question was cut to 7 word pieces"]
+    assert found.details["notes"][0] == "1 question was cut to 7 word pieces"
     assert found.details["backends"] == {"even": 2, "odd": 1}
     assert found.details["intervals"]["resampled"] == {"choice_accuracy": "clips with all their questions"}
     assert list(found.details["seconds"]) == ["texts", "clips", "questions", "rank", "metrics"]
