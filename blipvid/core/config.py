@@ -75,11 +75,10 @@ def validate(schema: type[S], raw: Mapping[str, Any], where: str | Path) -> S:
 
 
 def _describe(schema: type[BaseModel], problem: Any) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location) or "file"
+    written, known = _follow(schema, [str(part) for part in problem["loc"]])
+    key = ".".join(written) or "file"
     if problem["type"] == "extra_forbidden":
-        known = _keys_at(schema, location[:-1])
-        hint = did_you_mean(location[-1], known) or (f" Known keys here: {', '.join(sorted(known))}." if known else "")
+        hint = did_you_mean(written[-1], known) or (f" Known keys here: {', '.join(sorted(known))}." if known else "")
         return f"unknown key '{key}'.{hint}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
@@ -89,17 +88,32 @@ def _describe(schema: type[BaseModel], problem: Any) -> str:
     return f"key '{key}': {reason}{shown}"
 
 
-def _keys_at(schema: type[BaseModel], location: list[str]) -> list[str]:
-    current: Any = schema
+def _follow(schema: type[BaseModel], location: list[str]) -> tuple[list[str], list[str]]:
+    """Follows a location of pydantic's through the models.
+
+    Returns:
+        The path as a person writes it, without the tags by which pydantic names the members of a union; and the keys
+        that are known where its last part stands.
+    """
+    written: list[str] = []
+    known: list[str] = []
+    models: list[Any] = [schema]
     for part in location:
-        field = getattr(current, "model_fields", {}).get(part)
-        if field is None:
-            continue  # an index into a list, or the tag of a union
-        models = [m for m in _inner_types(field.annotation) if hasattr(m, "model_fields")]
-        if not models:
-            return []
-        current = models[0]
-    return [field.alias or name for name, field in current.model_fields.items()]
+        tagged = [model for model in models if len(models) > 1 and _is_tag(part, model)]
+        if tagged:
+            models = tagged
+            continue
+        written.append(part)
+        known = [field.alias or name for model in models for name, field in model.model_fields.items()]
+        field = next((model.model_fields[part] for model in models if part in model.model_fields), None)
+        if field is not None:  # else an index into a list, or a key that nobody knows
+            models = [inner for inner in _inner_types(field.annotation) if hasattr(inner, "model_fields")]
+    return written, list(dict.fromkeys(known))
+
+
+def _is_tag(word: str, model: Any) -> bool:
+    """Says whether a member of a union is the one that a word chooses: one of its fields can be that word alone."""
+    return any(getattr(field.annotation, "__args__", ()) == (word,) for field in model.model_fields.values())
 
 
 def _inner_types(annotation: Any) -> list[Any]:
