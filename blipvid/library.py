@@ -3,35 +3,37 @@
 ```python
 import blipvid
 
-model = blipvid.load_model("blip-vqa-capfilt-large", image_size=384)
+model = blipvid.load_model("blip-vqa-capfilt-large")
 model.answer("clip.mp4", ["what is he doing?"])
-model.best_answers(blipvid.read_frames("clip.mp4", size=384), ["what is he doing?"], answers=["running", "cooking"])
+frames = model.read_frames("clip.mp4", start_s=2, end_s=5)
+model.best_answers(frames, ["what is he doing?"], answers=["running", "cooking"])
 ```
 """
 
 import math
+import re
 import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from blipvid.core.config import validate
 from blipvid.core.errors import BlipvidError, CapabilityError, ConfigError, DecodeError
-from blipvid.core.features import Features, QuestionStates
+from blipvid.core.features import Answer, Features, QuestionStates
 from blipvid.core.protocols import Answerer, ImageEncoder
 from blipvid.core.settings import AnsweringSettings, FrameSettings
 from blipvid.core.text import clean_question
 from blipvid.core.types import Clip, Frames
 from blipvid.evaluate.features import lift_frames, scale_pixels
+from blipvid.inputs import Pictures, check_clip, checked_answers, checked_frames, checked_questions
 from blipvid.media.loader import load_clips
 from blipvid.models import zoo
 from blipvid.models.checkpoints import KeyReport
+from blipvid.models.devices import choose_device
 from blipvid.models.spec import ModelSpec
 
 PUBLISHED_FRAMES = 16  # Source: arXiv:2201.12086, section 5.6: frames of a clip for question answering
@@ -45,8 +47,8 @@ NAMED = 40
 SETTINGS = AnsweringSettings()
 """How questions are answered here: as a benchmark does that says nothing else."""
 
-Pictures: TypeAlias = Frames | npt.NDArray[np.uint8] | str | Path
-"""Frames as read, an array (N, H, W, 3) uint8 RGB, or the path of a video or picture."""
+ADVICE = re.compile(r"[;:,] (?=(replace|fetch|correct|check|set|raise|try|lower) ).*")
+"""What the message of a clip without frames advises; it is meant for one clip of a benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class PossibleAnswer:
 
     Attributes:
         text: The answer.
-        probability: Of the whole answer, its end included, in [0, 1]. Those of several answers need not add up to 1.
+        probability: Of the whole answer, in [0, 1], its end included where it was reached: an answer of the model's
+            own words that is as long as allowed has none. Those of several answers need not add up to 1.
     """
 
     text: str
@@ -85,7 +88,20 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.name!r}, image_size={self.image_size})"
 
-    def answer(self, frames: Pictures, questions: Sequence[str]) -> list[str]:
+    def read_frames(
+        self,
+        path: str | Path,
+        count: int = PUBLISHED_FRAMES,
+        *,
+        sampler: str | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        workers: int = 0,
+    ) -> Frames:
+        """Reads the frames of one video or picture at the size of this model; for the rest see `read_frames`."""
+        return read_frames(path, count, self.image_size, sampler=sampler, start_s=start_s, end_s=end_s, workers=workers)
+
+    def answer(self, frames: Pictures, questions: Iterable[str]) -> list[str]:
         """Answers questions about one clip in the model's own words.
 
         Args:
@@ -100,11 +116,10 @@ class Model:
             ConfigError: An empty question or none, or frames that do not fit the model.
             DecodeError: The file gives no trustworthy frames.
         """
-        return [answers[0].text for answers in self.best_answers(frames, questions)]
+        return [own[0].text for own in self._best_answers(frames, questions, None)]
 
-    @torch.inference_mode()
     def best_answers(
-        self, frames: Pictures, questions: Sequence[str], answers: Sequence[str] | None = None
+        self, frames: Pictures, questions: Iterable[str], answers: Iterable[str] | None = None
     ) -> list[list[PossibleAnswer]]:
         """Gives several answers to each question about one clip.
 
@@ -114,26 +129,34 @@ class Model:
             answers: What to choose from, no two alike; None lets the model find words of its own.
 
         Returns:
-            For each question its answers, the best first. Those of the model's own words come in the order of the beam
-            search, which is that of the log-probability a token; those of a list in the order of their loss, a sum over
-            tokens that prefers short answers. At most 128 of a list, chosen by their first token, are scored.
+            For each question its answers. Of the model's own words the first is the one that `answer` gives, which has
+            the highest log-probability a token; the others follow by probability, no text twice and none empty. Those
+            of a list come in the order of their loss, a sum over tokens that prefers short answers. At most 128 of a
+            list, chosen by their first token, are scored.
 
         Raises:
             CapabilityError: The model answers no questions.
-            ConfigError: An empty question or none, an empty list of answers or one with two alike, or frames that do
-                not fit the model.
+            ConfigError: An empty question or none, or frames that do not fit the model.
+            DataError: An empty list of answers, or one with two alike.
             DecodeError: The file gives no trustworthy frames.
         """
-        check_questions(questions)
-        if answers is not None:
-            _check_answers(answers)
+        return self._best_answers(frames, questions, answers)
+
+    def _best_answers(
+        self, frames: Pictures, questions: Iterable[str], answers: Iterable[str] | None
+    ) -> list[list[PossibleAnswer]]:
+        asked = checked_questions(questions, SETTINGS)
+        listed = None if answers is None else checked_answers(answers)
         model = self.ask_for_answerer()
-        states = self._read(model, self._see(frames), questions)
-        if answers is None:
-            found = model.generate_answers(
-                states, SETTINGS.beams, SETTINGS.answer_max_tokens, SETTINGS.answer_min_tokens
-            )
-            return [[PossibleAnswer(one.text, math.exp(one.logprob)) for one in own] for own in found]
+        with torch.inference_mode():
+            states = self._read(model, self._see(frames), asked)
+            return self._generate(model, states) if listed is None else self._rank(model, states, listed)
+
+    def _generate(self, model: Answerer, states: QuestionStates) -> list[list[PossibleAnswer]]:
+        found = model.generate_answers(states, SETTINGS.beams, SETTINGS.answer_max_tokens, SETTINGS.answer_min_tokens)
+        return [_different(own) for own in found]
+
+    def _rank(self, model: Answerer, states: QuestionStates, answers: Sequence[str]) -> list[list[PossibleAnswer]]:
         ranked = model.rank_answers(states, model.list_answers(answers), SETTINGS.answer_top_k)
         # of equal losses the answer that stands earlier in the list comes first
         orders = np.lexsort((ranked.index.numpy(), ranked.losses.numpy()), axis=1)
@@ -159,23 +182,21 @@ class Model:
         """Returns the tokens of one clip (N*T, D)."""
         assert isinstance(self.model, ImageEncoder)
         if isinstance(frames, str | Path):
-            frames = read_frames(frames, size=self.image_size)
+            frames = self.read_frames(frames)
         device = str(next(self.model.parameters()).device)
-        pixels = scale_pixels(self._fitting(frames), SETTINGS.black_clips, device)
+        pixels = scale_pixels(self._fitting(checked_frames(frames)), SETTINGS.black_clips, device)
         parts = [self.model.encode_images(part) for part in pixels.split(FRAMES_AT_ONCE)]
         whole = Features(torch.cat([part.tokens for part in parts]), torch.cat([part.embeds for part in parts]))
         return lift_frames(whole).tokens[0]
 
-    def _fitting(self, frames: Frames | npt.NDArray[np.uint8]) -> Frames:
-        if not isinstance(frames, Frames):
-            frames = _frames_of(frames)
+    def _fitting(self, frames: Frames) -> Frames:
         height, width = frames.pixels.shape[1:3]
         if (height, width) == (self.image_size, self.image_size):
             return frames
         if height == width:
-            advice = f"load it with load_model('{self.name}', image_size={height}), or read the frames at its size"
+            advice = f"load it with load_model('{self.name}', image_size={height}), or read them with its read_frames"
         else:
-            advice = f"make them square, as read_frames(path, size={self.image_size}) does"
+            advice = "make them square, as its read_frames(path) does"
         raise ConfigError(
             f"the frames have {width} x {height} px, but model '{self.name}' takes {self.image_size} x "
             f"{self.image_size} px; {advice}."
@@ -190,7 +211,7 @@ class Model:
                 warnings.warn(
                     f"only the begin of the question '{question[:NAMED]}...' was read: the first "
                     f"{SETTINGS.question_words} words, and of these {most} word pieces",
-                    stacklevel=4,
+                    stacklevel=4,  # who called `answer` or `best_answers`
                 )
         if not states.states.isfinite().all():
             raise BlipvidError(
@@ -199,20 +220,34 @@ class Model:
         return states
 
 
+def _different(beams: Sequence[Answer]) -> list[PossibleAnswer]:
+    """Returns the texts of the beams: first that of the best one, empty or not, then the others by probability."""
+    by_text: dict[str, Answer] = {}
+    for beam in beams:  # the best first
+        by_text.setdefault(beam.text, beam)
+    best, *others = by_text.values()
+    others.sort(key=lambda beam: -beam.logprob)
+    return [PossibleAnswer(one.text, math.exp(one.logprob)) for one in (best, *(own for own in others if own.text))]
+
+
 def load_model(name: str, device: str = "cpu", precision: str = "fp32", image_size: int | None = None) -> Model:
     """Loads a model with its weights; released ones are downloaded once.
 
     Args:
         name: A shipped name ('blipvid models list'), or the path of a model file.
-        device: A torch device, for instance `cuda`.
+        device: A torch device, for instance `cuda`, or `auto` for the best there is.
         precision: `fp32`, `bf16` or `fp16` for the encoders.
         image_size: Side in pixels of the pictures it shall take; None takes the size it was trained on.
 
     Raises:
-        ConfigError: No such model or precision, or a wrong model file.
+        ConfigError: No such model, device or precision, a wrong model file, or a size that the model cannot take.
         CheckpointError: The weights cannot be fetched, are damaged, are not the ones named, or do not fit.
         CapabilityError: This version has no model for the task.
     """
+    device = choose_device(device)
+    patch = zoo.load_spec(name).vision.patch
+    if image_size is not None and (image_size < 1 or image_size % patch):
+        raise ConfigError(f"image_size is {image_size}, but pictures are cut into patches; give a multiple of {patch}.")
     return Model(zoo.load_model(name, device=device, precision=precision, image_size=image_size))
 
 
@@ -221,7 +256,7 @@ def read_frames(
     count: int = PUBLISHED_FRAMES,
     size: int = 384,
     *,
-    sampler: str = "blip-compat",
+    sampler: str | None = None,
     resize: Literal["decoder", "bicubic"] = "decoder",
     backend: str = "auto",
     start_s: float | None = None,
@@ -234,7 +269,8 @@ def read_frames(
         path: The file.
         count: Frames asked for (N).
         size: Side of the square pictures in pixels; the aspect ratio is not kept.
-        sampler: Which frames, for instance `blip-compat`, `uniform`, `midpoint`.
+        sampler: Which frames, for instance `blip-compat`, `uniform`, `midpoint`. None takes `blip-compat` of a whole
+            file, as benchmarks do, and `uniform` of a window, of which `blip-compat` would take few frames.
         resize: How they are brought to size, see `FrameSettings`.
         backend: `auto`, `decord`, `pyav`, or the name of an announced reader.
         start_s: Begin of the window in seconds; None is the begin of the file.
@@ -248,45 +284,15 @@ def read_frames(
         ConfigError: No such file, sampler or reader, or a number that cannot be.
         DecodeError: The file gives no trustworthy frames.
     """
-    path = Path(path)
+    clip = Clip(Path(path).stem, Path(path), start_s, end_s)
+    check_clip(clip)
+    windowed = bool(start_s or end_s)
+    sampler = sampler or ("uniform" if windowed else "blip-compat")
     asked = {"sampler": sampler, "count": count, "size": size, "resize": resize, "backend": backend}
     settings = validate(FrameSettings, asked, "read_frames")
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file.")
-    ((_, frames),) = load_clips([Clip(path.stem, path, start_s, end_s)], settings, workers)
+    ((_, frames),) = load_clips([clip], settings, workers)
     if isinstance(frames, DecodeError):
-        raise frames
+        what = ADVICE.sub("", str(frames).removeprefix(f"clip '{clip.id}': "))
+        other = "another start or end, or another file" if windowed else "another file"
+        raise DecodeError(f"{what}; give {other}.") from frames
     return frames
-
-
-def check_questions(questions: Sequence[str]) -> None:
-    """Makes sure that there is something to answer.
-
-    Raises:
-        ConfigError: No question, or one without a word.
-    """
-    if isinstance(questions, str):
-        raise ConfigError(f"questions are a list, and one stands alone: write ['{questions}'].")
-    if not questions:
-        raise ConfigError("there is no question to answer; give at least one.")
-    for number, question in enumerate(questions, start=1):
-        if not clean_question(question, SETTINGS.question_words).strip():
-            raise ConfigError(f"question {number} is empty ('{question}'); ask something in words.")
-
-
-def _check_answers(answers: Sequence[str]) -> None:
-    if isinstance(answers, str) or not answers:
-        raise ConfigError("the answers to choose from are a list of at least one text.")
-    if not all(answer.strip() for answer in answers):
-        raise ConfigError("one of the answers to choose from is empty; remove it.")
-    if twice := [answer for answer, times in Counter(answers).items() if times > 1]:
-        raise ConfigError(f"the answer '{twice[0]}' stands twice among those to choose from; remove one.")
-
-
-def _frames_of(pixels: npt.NDArray[np.uint8]) -> Frames:
-    if not isinstance(pixels, np.ndarray) or pixels.ndim != 4 or pixels.shape[3] != 3 or not pixels.size:
-        shape = pixels.shape if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise ConfigError(f"frames are an array (N, H, W, 3) of at least one RGB picture; this is {shape}.")
-    if pixels.dtype != np.uint8:
-        raise ConfigError(f"frames are uint8 from 0 to 255; these are {pixels.dtype}.")
-    return Frames(pixels, np.arange(len(pixels)), np.zeros(len(pixels)), backend="array")

@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,16 @@ import pytest
 import torch
 
 import blipvid
-from blipvid.core.errors import BlipvidError, CapabilityError, CheckpointError, ConfigError, DecodeError
+from blipvid.core.errors import BlipvidError, CapabilityError, CheckpointError, ConfigError, DataError, DecodeError
+from blipvid.core.features import Answer
+from blipvid.core.types import Frames
 from blipvid.evaluate.features import lift_frames, scale_pixels
+from blipvid.media.sampling import blip_compat
 from blipvid.models import zoo
 from tests.bench.call import call
 from tests.bench.test_questions import predictions
 from tests.bench.world import ANSWERS, ASKED, World, make_question_world
+from tests.media.drawing import draw_clip
 from tests.models.tiny import write_model
 
 QUESTIONS = [question for question, _ in ASKED]
@@ -105,6 +110,16 @@ def test_a_batch_bounds_memory_and_changes_nothing(world: World, model: blipvid.
         assert [one.probability for one in own] == pytest.approx([one.probability for one in other], rel=1e-4)
 
 
+def test_a_window_is_sampled_by_itself_and_a_whole_file_as_a_benchmark_does(world: World, model: blipvid.Model):
+    draw_clip(path := world.folder / "long.mp4", 100, width=64, height=48)
+    window = model.read_frames(path, start_s=1.0, end_s=2.0)
+    assert window.pixels.shape == (16, 32, 32, 3)
+    assert window.indices.tolist() == [25 + 25 * n // 16 for n in range(16)]
+    assert len(model.read_frames(path, sampler="blip-compat", start_s=1.0, end_s=2.0).indices) == 4
+    for whole in (model.read_frames(path), model.read_frames(path, start_s=0.0)):
+        assert whole.indices.tolist() == blip_compat(100, 16)
+
+
 def test_a_window_of_a_file_is_read(world: World):
     whole = blipvid.read_frames(clip(world), count=4, size=16, sampler="uniform")
     part = blipvid.read_frames(clip(world), count=4, size=16, sampler="uniform", start_s=0.16)
@@ -118,6 +133,10 @@ def test_a_window_of_a_file_is_read(world: World):
         ([""], "question 1 is empty"),
         (["what?", " .!"], "question 2 is empty"),
         ("what?", r"write \['what\?'\]"),
+        (["what?", None], "number 2 is NoneType"),
+        ([3], "number 1 is int"),
+        (None, "this is NoneType"),
+        (np.array("what?"), "this is ndarray"),
     ],
 )
 def test_questions_that_cannot_be_asked(world: World, model: blipvid.Model, questions: list[str], said: str):
@@ -127,11 +146,26 @@ def test_questions_that_cannot_be_asked(world: World, model: blipvid.Model, ques
 
 @pytest.mark.parametrize(
     ("answers", "said"),
-    [([], "at least one"), ("dog", "a list"), (["dog", ""], "is empty"), (["dog", "cat", "dog"], "'dog' stands twice")],
+    [
+        ([], "at least one"),
+        ("dog", "are a list"),
+        (["dog", ""], "answer 2 is empty"),
+        (["dog", "cat", "dog"], "answer 3, 'dog', stands in the list already"),
+        (["dog", None], "number 2 is NoneType"),
+        (7, "this is int"),
+    ],
 )
 def test_answers_that_cannot_be_chosen_from(world: World, model: blipvid.Model, answers: list[str], said: str):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises((ConfigError, DataError), match=said):
         model.best_answers(clip(world), ["what?"], answers)
+
+
+def test_any_collection_of_texts_will_do(world: World, model: blipvid.Model):
+    asked, listed = QUESTIONS[:2], ANSWERS[:2]
+    found = model.best_answers(clip(world), asked, listed)
+    for make in (tuple, iter, np.array, dict.fromkeys, lambda texts: (text for text in texts)):
+        assert model.best_answers(clip(world), make(asked), make(listed)) == found
+    assert len(model.best_answers(clip(world), set(asked), set(listed))) == 2
 
 
 @pytest.mark.parametrize(
@@ -151,6 +185,20 @@ def test_frames_that_do_not_fit(model: blipvid.Model, frames: np.ndarray, said: 
         model.answer(frames, ["what?"])
 
 
+def test_arrays_that_torch_does_not_take_are_copied(model: blipvid.Model):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    turned = pixels[..., ::-1]
+    locked = turned.copy()
+    locked.flags.writeable = False
+    expected = model.best_answers(turned.copy(), QUESTIONS)
+    assert model.best_answers(turned, QUESTIONS) == expected
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.best_answers(locked, QUESTIONS) == expected
+    whole = Frames(turned, np.arange(2), np.zeros(2), "array")
+    assert model.best_answers(whole, QUESTIONS) == expected
+
+
 def test_the_size_that_the_error_advises_works(world: World):
     smaller = blipvid.load_model(str(world.model), image_size=16)
     assert len(smaller.answer(np.full((1, 16, 16, 3), 200, np.uint8), ["what runs?"])) == 1
@@ -159,11 +207,56 @@ def test_the_size_that_the_error_advises_works(world: World):
 def test_files_that_are_not_there_or_no_video(model: blipvid.Model, tmp_path: Path):
     with pytest.raises(ConfigError, match="no such file"):
         model.answer(tmp_path / "nothing.mp4", ["what?"])
+    with pytest.raises(ConfigError, match="is a folder, not a file"):
+        model.answer(tmp_path, ["what?"])
     (tmp_path / "no.mp4").write_bytes(b"no video")
-    with pytest.raises(DecodeError):
-        model.answer(tmp_path / "no.mp4", ["what?"])
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    (tmp_path / "empty.mp4").touch()
+    for name in ("no.mp4", "no.png", "empty.mp4"):
+        with pytest.raises(DecodeError, match=f"{name}: .*[^.]; give another file.$") as caught:
+            model.answer(tmp_path / name, ["what?"])
+        assert "clip" not in str(caught.value).replace(str(tmp_path), "")
     with pytest.raises(ConfigError, match="Did you mean 'uniform'"):
         blipvid.read_frames(tmp_path / "no.mp4", sampler="unifrom")
+
+
+def test_a_window_that_holds_nothing(world: World):
+    for window in ({"start_s": 5, "end_s": 2}, {"end_s": 0}, {"start_s": -1}, {"start_s": math.nan}):
+        with pytest.raises(ConfigError, match="its end has to be after its start"):
+            blipvid.read_frames(clip(world), **window)
+    with pytest.raises(DecodeError, match=r"which has 8 frames, 0.32 s; give another start or end, or another file.$"):
+        blipvid.read_frames(clip(world), start_s=90)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"device": "banana"}, "device 'banana'"),
+        ({"image_size": 0}, "image_size is 0.*a multiple of 16"),
+        ({"image_size": -8}, "image_size is -8"),
+        ({"image_size": 30}, "image_size is 30"),
+    ],
+)
+def test_what_no_model_can_be_loaded_for(world: World, asked: dict[str, object], said: str):
+    with pytest.raises(ConfigError, match=said):
+        blipvid.load_model(str(world.model), **asked)
+
+
+def test_the_best_device_is_found(world: World):
+    assert blipvid.load_model(str(world.model), device="auto").name == "tiny"
+
+
+def test_beams_with_one_text_are_merged_and_follow_the_first_by_probability(
+    world: World, model: blipvid.Model, monkeypatch: pytest.MonkeyPatch
+):
+    beams = [("dog", -0.4, -2.0), ("cat", -0.5, -1.5), ("dog", -0.6, -1.2), ("", -0.7, -0.7), ("cow", -0.8, -0.9)]
+    monkeypatch.setattr(
+        type(model.model), "generate_answers", lambda *_: [[Answer(*beam) for beam in beams]], raising=True
+    )
+    found = model.best_answers(clip(world), ["what runs?"])[0]
+    assert [one.text for one in found] == ["dog", "cow", "cat"]
+    assert [one.probability for one in found] == pytest.approx([math.exp(p) for p in (-2.0, -0.9, -1.5)])
+    assert model.answer(clip(world), ["what runs?"]) == ["dog"]
 
 
 def test_a_model_without_a_decoder_is_named_before_any_decoding(tmp_path: Path):
@@ -180,8 +273,10 @@ def test_weights_that_are_not_there_are_named(world: World, tmp_path: Path):
 
 @pytest.mark.parametrize("question", ["what " * 40 + "?", "word " * 60])
 def test_a_question_that_is_too_long_is_cut_with_a_warning(world: World, model: blipvid.Model, question: str):
-    with pytest.warns(UserWarning, match="only the begin of the question"):
-        model.answer(clip(world), [question])
+    for ask in (model.answer, model.best_answers):
+        with pytest.warns(UserWarning, match="only the begin of the question") as warned:
+            ask(clip(world), [question])
+        assert [warning.filename for warning in warned] == [__file__]
 
 
 def test_numbers_that_are_not_finite_are_an_error(world: World, model: blipvid.Model):

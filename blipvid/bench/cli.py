@@ -119,9 +119,10 @@ def bench(
         return
     done: list[Run] = []
     try:
-        from blipvid.bench.environment import choose_device, choose_workers
+        from blipvid.bench.environment import choose_workers
         from blipvid.bench.runner import Request, plan
         from blipvid.core.types import Runtime
+        from blipvid.models.devices import choose_device
 
         request = Request(
             benchmarks=benchmarks or (),

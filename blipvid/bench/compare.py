@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blipvid.bench.choices import Format
-from blipvid.bench.compare_answers import compare_answers
+from blipvid.bench.compare_answers import compare_answers, set_against
 from blipvid.bench.compare_ranks import compare_ranks
 from blipvid.bench.compared import Compared, Line
 from blipvid.bench.labels import figure, metric_label, protocol_of, task_of, words_of
@@ -51,13 +51,23 @@ def compare_runs(first: Path, second: Path) -> RunComparison:
         second: The other; differences are second minus first.
 
     Raises:
-        ConfigError: A folder holds no run, or the two have no metric in common.
+        ConfigError: A folder holds no run, or the two have no metric in common, unless each answered the same questions
+            in one way: then the ways are compared.
     """
     one, other = read_run(first), read_run(second)
     figures = {row.metric: (row.ours, other.metrics[row.metric]) for row in rows_of(one) if row.metric in other.metrics}
+    predictions = [read_predictions(first), read_predictions(second)]
+    if not figures and task_of(one) == task_of(other) == "qa":
+        apart = set_against((one.metrics, other.metrics), predictions)
+        if apart is None:
+            raise ConfigError(
+                f"{first} and {second} were answered in different ways and not about the same questions; answer in "
+                'both ways in one run, by --set "answer_by=[generate, rank]".'
+            )
+        figures, predictions = apart
     if not figures:
         raise ConfigError(f"{first} and {second} have no metric in common ({one.name}; {other.name}).")
-    found = _COMPARISONS[task_of(one)](figures, read_predictions(first), read_predictions(second))
+    found = _COMPARISONS[task_of(one)](figures, *predictions)
     return RunComparison(
         first=one,
         second=other,

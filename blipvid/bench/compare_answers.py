@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from blipvid.bench.compared import Compared, Line, in_common
-from blipvid.bench.labels import ALL, FigureName
+from blipvid.bench.labels import AGAINST, ALL, FigureName
 
 HEADS = ("question", "by", "first answer", "second answer", "right answer")
 
@@ -81,6 +81,34 @@ def compare_answers(
     )
 
 
+def set_against(
+    metrics: Sequence[Mapping[str, float]], predictions: Sequence[Sequence[Mapping[str, Any]]]
+) -> tuple[dict[str, tuple[float, float]], list[list[dict[str, Any]]]] | None:
+    """Makes one protocol, `generate against rank`, of two runs that answered the same questions by one protocol each.
+
+    Args:
+        metrics: Those of both runs.
+        predictions: Those of both runs.
+
+    Returns:
+        The figures and the predictions under the new name, as `compare_answers` takes them; None where a run answered
+        by several protocols, or where the questions are not the same.
+    """
+    first, second = ({_protocol(row) for row in own} for own in predictions)
+    one, other = ({(row["id"], row["question"]) for row in own} for own in predictions)
+    if len(first) != 1 or len(second) != 1 or one != other:
+        return None
+    (mine,), (theirs,) = first, second
+    name = f"{mine}{AGAINST}{theirs}"
+    figures = {}
+    for metric, value in metrics[0].items():
+        parts = FigureName.of(metric)
+        counterpart = f"{theirs}_{parts.measure}"
+        if not parts.beside and counterpart in metrics[1]:
+            figures[f"{name}_{parts.measure}"] = (value, metrics[1][counterpart])
+    return figures, [[{**row, "protocol": name} for row in own] for own in predictions]
+
+
 def is_right(row: Mapping[str, Any]) -> bool:
     """Says whether a prediction is the annotated answer, letter by letter; options are told apart by more than text."""
     return bool(row.get("right", row["prediction"] == row["answer"]))
@@ -89,10 +117,13 @@ def is_right(row: Mapping[str, Any]) -> bool:
 def _by_protocol(predictions: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[str, Any]]]:
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in predictions:
-        # lists of answers may differ between the runs; that is among their settings
-        protocol = str(row.get("protocol", "choice")).partition(":")[0]
-        found.setdefault(protocol, {})[row["id"]] = row
+        found.setdefault(_protocol(row), {})[row["id"]] = row
     return found
+
+
+def _protocol(row: Mapping[str, Any]) -> str:
+    # lists of answers may differ between the runs; that is among their settings
+    return str(row.get("protocol", "choice")).partition(":")[0]
 
 
 def _pairs(first: Answers, second: Answers) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import blipvid
+from blipvid.bench.labels import rounded_down
 from blipvid.core.errors import BlipvidError, DecodeError
 from blipvid.core.files import prove_writable
 from blipvid.core.places import cache_folder
@@ -88,7 +89,8 @@ def show_checks(checks: Iterator[Check], console: "Console") -> bool:
 def _machine() -> Iterator[Check]:
     import torch
 
-    from blipvid.bench.environment import PACKAGES, choose_device, package_version
+    from blipvid.bench.environment import PACKAGES, package_version
+    from blipvid.models.devices import choose_device
 
     yield Check(True, "blipvid", f"{blipvid.__version__} on Python {sys.version.split()[0]}")
     versions = {name: package_version(name) for name in PACKAGES}
@@ -151,7 +153,7 @@ def _list_words(listed: AnswerList, answers: Sequence[str]) -> str:
     from blipvid.evaluate.answers import coverage
 
     held = coverage(answers, listed.answers)
-    return f"{listed.name}: {len(listed.answers):,} answers, the right one for {held:.1f}% of the questions"
+    return f"{listed.name}: {len(listed.answers):,} answers, the right one for {rounded_down(held)} of the questions"
 
 
 def _first_clip(spec: BenchmarkSpec, clips: Sequence[Clip]) -> Check:

@@ -1,4 +1,4 @@
-"""What the work is done on: choice of device, and what the record says of the machine without naming it."""
+"""What the work is done on: how many processes, and what the record says of the machine without naming it."""
 
 import os
 import platform
@@ -7,30 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from blipvid.bench.record import Environment
-from blipvid.core.errors import ConfigError
 
 PACKAGES = ("torch", "timm", "transformers", "numpy", "scipy", "av", "decord", "safetensors")
 MOST_WORKERS = 4
-
-
-def choose_device(device: str) -> str:
-    """Turns `auto` into the best device there is, and checks any other.
-
-    Raises:
-        ConfigError: No such device here.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled with CUDA
-        raise ConfigError(
-            f"--device {device}: this machine, or this build of torch, has no such device; "
-            "choose auto, cpu, cuda, cuda:1 or mps."
-        ) from error
-    return device
 
 
 def choose_workers(workers: int | None) -> int:

@@ -47,12 +47,15 @@ def ask(
     count: Annotated[int, typer.Option("--frames", min=1, help="Frames asked for.")] = 16,
     top: Annotated[int, typer.Option(min=1, help="Answers shown; of the model's own words at most 3.")] = 3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Which frames; else blip-compat, in a window uniform.", show_default=False),
+    ] = None,
     start: Start = None,
     end: End = None,
 ) -> None:
     """Answers questions about one file."""
     from blipvid.bench.ask import Asking, show_answers
-    from blipvid.bench.environment import choose_device
 
-    asked = Asking(file, questions, model, answers, count, top, choose_device(device), start, end)
+    asked = Asking(file, questions, model, answers, count, top, device, sampler, start, end)
     show_answers(asked, consoles.out())

@@ -1,5 +1,6 @@
 """What figures are called: from the flat names of a record to the words of a table."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +14,9 @@ RANKS = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mdr": "MdR", "mnr": "MnR"}
 
 OVERALL = {"generate": "exact match", "rank": "exact match", "choice": "accuracy"}
 """Who answered -> what its accuracy over all questions is called."""
+
+AGAINST = " against "
+"""Between two ways of answering that are compared with each other, as in `generate against rank_accuracy`."""
 
 ALL = "all"
 """Stands for all kinds of question together, in the details of a record."""
@@ -38,7 +42,7 @@ class FigureName:
         begin, _, rest = name.partition("_")
         beside, name = (begin, rest) if begin in BESIDE else ("", name)
         owner, _, measure = name.partition("_")
-        known = measure in RANKS if owner in DIRECTIONS else owner in OVERALL and measure.startswith("accuracy")
+        known = measure in RANKS if owner in DIRECTIONS else _overall(owner) and measure.startswith("accuracy")
         return cls(beside, owner, measure) if known else cls(beside, name, "")
 
     @property
@@ -49,7 +53,16 @@ class FigureName:
     @property
     def kind(self) -> str | None:
         """Which questions it is about, `all` or one kind of them; None for a figure that is not about questions."""
-        return (self.measure.partition("_")[2] or ALL) if self.owner in OVERALL else None
+        return (self.measure.partition("_")[2] or ALL) if self.overall else None
+
+    @property
+    def overall(self) -> str:
+        """What the accuracy over all questions is called; nothing for a figure that is not about questions."""
+        return _overall(self.owner)
+
+
+def _overall(owner: str) -> str:
+    return OVERALL.get(owner.partition(AGAINST)[0], "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,7 @@ def words_of(run: Run) -> TaskWords:
 def protocol_of(run: Run, name: str) -> str:
     """Returns in a word how a figure of a run came about: `re-ranked`, `cosine`, `generate`, `rank:LIST`."""
     parts = FigureName.of(name)
-    if parts.owner in OVERALL:
+    if parts.overall:
         return str(run.details.get("protocols", {}).get(parts.owner, parts.owner))
     return "cosine" if parts.beside == "itc" or run.details.get("score") == "cosine" else "re-ranked"
 
@@ -107,10 +120,10 @@ def metric_label(name: str, protocol: str | None = None) -> str:
     prefix = f"{BESIDE[parts.beside]} " if parts.beside and parts.measure else ""
     if parts.owner in DIRECTIONS and parts.measure:
         return f"{prefix}{DIRECTIONS[parts.owner]} {RANKS[parts.measure]}"
-    if parts.owner in OVERALL:
+    if parts.overall:
         who = protocol or parts.owner
         who = f"choice by {who}" if parts.owner == "choice" and who != "choice" else who
-        return f"{prefix}{who} · {OVERALL[parts.owner] if parts.kind == ALL else parts.kind}"
+        return f"{prefix}{who} · {parts.overall if parts.kind == ALL else parts.kind}"
     return name
 
 
@@ -120,8 +133,8 @@ def measure_label(name: str) -> str:
     prefix = f"{BESIDE[parts.beside]} " if parts.beside and parts.measure else ""
     if parts.owner in DIRECTIONS and parts.measure:
         return f"{prefix}{parts.owner} {RANKS[parts.measure]}"
-    if parts.owner in OVERALL:
-        return f"{prefix}{OVERALL[parts.owner] if parts.kind == ALL else parts.kind}"
+    if parts.overall:
+        return f"{prefix}{parts.overall if parts.kind == ALL else parts.kind}"
     return name
 
 
@@ -132,3 +145,8 @@ def figure(name: str, value: float | None, sign: str = "") -> str:
     if name.endswith("_mdr"):
         return f"{value:{sign}g}"
     return f"{value:{sign}.1f}"
+
+
+def rounded_down(percent: float) -> str:
+    """Returns a percentage with one digit that is never more than it is: what is not whole does not read 100.0%."""
+    return f"{math.floor(10 * percent) / 10:.1f}%"

@@ -14,7 +14,18 @@ from blipvid.bench.tables import Row, by_task, compare_cells, metric_cells, rows
 if TYPE_CHECKING:
     from rich.console import Console
 
-WORDS = ("metric", "method", "benchmark", "model", "ranked by", "answered by", "chosen by", "seen in")
+WORDS = (
+    "metric",
+    "method",
+    "benchmark",
+    "model",
+    "changed",
+    "folder",
+    "ranked by",
+    "answered by",
+    "chosen by",
+    "seen in",
+)
 """Heads of columns that hold words; all others hold figures."""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blipvid.bench.labels import metric_label, task_of, words_of
+from blipvid.bench.labels import metric_label, rounded_down, task_of, words_of
 from blipvid.bench.record import Run
 
 RECONSTRUCTION = (
@@ -44,24 +44,24 @@ def notes(run: Run) -> list[str]:
 
 
 def _answering(run: Run) -> Iterator[str]:
-    if task_of(run) == "qa":
+    # the answer decoder reads video in both; matching is what BLIP's released script for retrieval does
+    if task_of(run) == "qa" or run.details.get("protocols", {}).get("choice") == "rank":
         yield RECONSTRUCTION
     if answers := run.details.get("answer_list"):
         yield (
             f"Answer list: {answers['name']}, {answers['size']:,} answers, sha256 {answers['sha256'][:HASH_DIGITS]}, "
-            f"coverage {answers['coverage']:.1f}%."
+            f"coverage {rounded_down(answers['coverage'])}."
         )
 
 
 def _paired(run: Run, paired: Mapping[str, Any]) -> str:
-    words = words_of(run)
-    # Over questions the two sides are the protocols, which the label would name again.
-    what = metric_label(paired["metric"]) if words.item == "queries" else "Exact match"
+    ours, theirs, gained, lost = (paired[key] for key in ("ours", "theirs", "gained", "lost"))
     note = f"; {paired['note']}" if "note" in paired else ""
-    return (
-        f"{what}, {paired['ours']} against {paired['theirs']}: {words.item} won {paired['gained']:,}, "
-        f"lost {paired['lost']:,}, p = {paired['p']:.2g} ({paired['test']}{note})."
-    )
+    sure = f"p = {paired['p']:.2g} ({paired['test']}{note})"
+    if task_of(run) == "retrieval":
+        what = metric_label(paired["metric"])
+        return f"{what}, {ours} against {theirs}: queries won {gained:,}, lost {lost:,}, {sure}."
+    return f"Exact match, {ours} right and {theirs} wrong: {gained:,} questions, the other way round: {lost:,}; {sure}."
 
 
 def _sentence(note: str) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from blipvid.models.zoo import LoadedModel
 
 
+RECONSTRUCTION = "a reconstruction, for BLIP's question answering on video was never released"
+
+
 def protocol_sentence(spec: BenchmarkSpec) -> str:
     """Returns everything that can change a number, in one sentence."""
     parts = [spec.about.rstrip("."), _frames_words(spec.frames)]
@@ -49,7 +52,7 @@ def _retrieval_words(settings: RetrievalSettings) -> list[str]:
 
 
 def _answering_words(settings: AnsweringSettings) -> list[str]:
-    parts = [_question_words(settings)]
+    parts = [RECONSTRUCTION, _question_words(settings)]
     if "generate" in settings.answer_by:
         parts += [_generation_words(settings), _mask_words(settings)]
     if "rank" in settings.answer_by:
@@ -98,7 +101,7 @@ def _ranking_words(settings: AnsweringSettings) -> str:
 def _choice_words(settings: ChoiceSettings) -> list[str]:
     if settings.choose_by == "rank":
         chosen = "'rank': the option with the lowest label-smoothed loss after the question is chosen"
-        return [_question_words(settings), chosen, "every question counts"]
+        return [RECONSTRUCTION, _question_words(settings), chosen, "every question counts"]
     return [
         f"question and option as one text, cut to {settings.caption_words} words and {settings.text_tokens} tokens",
         "'match': the option with the highest ITM logit + cosine is chosen, all options scored",

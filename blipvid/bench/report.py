@@ -13,7 +13,7 @@ from blipvid.bench.labels import DIRECTIONS, task_of
 from blipvid.bench.notes import notes, title
 from blipvid.bench.progress import format_seconds
 from blipvid.bench.record import Run, find_runs, read_predictions, read_run
-from blipvid.bench.tables import by_task, compare_cells, metric_cells, run_cells
+from blipvid.bench.tables import Cells, compare_cells, metric_cells, run_cells
 from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
 
@@ -39,17 +39,24 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     template = Environment(
         loader=PackageLoader("blipvid.bench", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).get_template("report.html.j2")
-    found = [(read_run(folder), read_predictions(folder)) for folder in find_runs(folders)]
-    runs = [run for run, _ in found]
+    runs = {folder: read_run(folder) for folder in find_runs(folders)}
     page = template.render(
-        together=[run_cells(own) for own in by_task(runs)] if len(runs) > 1 else [],
-        runs=[_section(run, predictions) for run, predictions in found],
+        together=_together(runs) if len(runs) > 1 else [],
+        runs=[_section(run, read_predictions(folder)) for folder, run in runs.items()],
     )
     try:
         with replacing(out) as temporary:
             temporary.write_text(page, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written ({error.strerror}).") from error
+
+
+def _together(runs: Mapping[Path, Run]) -> list[Cells]:
+    found = []
+    for task in dict.fromkeys(map(task_of, runs.values())):
+        own = {folder: run for folder, run in runs.items() if task_of(run) == task}
+        found.append(run_cells(list(own.values()), [folder.name for folder in own]))
+    return found
 
 
 def _section(run: Run, predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -93,30 +100,35 @@ def worst_queries(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, An
 def wrong_answers(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Returns some wrong answers of each kind and protocol, the commonest kinds and the surest answers first.
 
-    Scores are comparable inside a protocol only. A clip without frames has none and comes last.
+    Of questions in the same words only the surest answer is shown. Scores are comparable inside a protocol only.
     """
     kinds = Counter(row["kind"] for row in predictions)
-    wrong: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in predictions:
+    wrong: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    answered = [row for row in predictions if row["prediction"] is not None]  # not those about clips without frames
+    for row in sorted(answered, key=lambda row: -row["score"]):
         if not is_right(row):
-            wrong.setdefault((row["kind"], row.get("protocol", "choice")), []).append(row)
+            of_kind = wrong.setdefault((row["kind"], row.get("protocol", "choice")), {})
+            of_kind.setdefault(_question_words(row), row)
     found = []
     for (_, protocol), rows in sorted(wrong.items(), key=lambda item: (-kinds[item[0][0]], item[0])):
-        rows.sort(key=lambda row: math.inf if row["score"] is None else -row["score"])
-        for row in rows[:WRONG_OF_A_KIND]:
-            options = f"({' / '.join(row['options'])})" if "options" in row else ""
+        for question, row in list(rows.items())[:WRONG_OF_A_KIND]:
             found.append(
                 {
                     "clip": row["clip"],
                     "kind": row["kind"],
                     "protocol": protocol,
-                    "question": f"{row['question']} {options}".strip(),
+                    "question": question,
                     "answer": row["answer"],
-                    "prediction": "no frames" if row["prediction"] is None else row["prediction"],
-                    "score": "" if row["score"] is None else f"{row['score']:.2f}",
+                    "prediction": row["prediction"],
+                    "score": f"{row['score']:.2f}",
                 }
             )
     return found
+
+
+def _question_words(row: Mapping[str, Any]) -> str:
+    options = f"({' / '.join(row['options'])})" if "options" in row else ""
+    return f"{row['question']} {options}".strip()
 
 
 def _facts(run: Run) -> dict[str, str]:

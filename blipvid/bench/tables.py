@@ -110,20 +110,37 @@ def metric_cells(run: Run) -> Cells:
     return list(used), [list(line) for line in zip(*used.values(), strict=True)]
 
 
-def run_cells(runs: Sequence[Run]) -> Cells:
-    """Returns the table of several runs of one task, a line a run; figures of single kinds of question are left out."""
+def run_cells(runs: Sequence[Run], folders: Sequence[str] = ()) -> Cells:
+    """Returns the table of several runs of one task, a line a run; figures of single kinds of question are left out.
+
+    Args:
+        runs: The runs.
+        folders: Their names, where they are known: shown where nothing else tells the runs apart.
+    """
+    apart = _apart(runs, folders)
     figures = [_overall(run) for run in runs]
     heads = list(dict.fromkeys(head for of_run in figures for head in of_run))
     cells = [
         [
             str(run.benchmark["name"]),
             run.model.name,
+            *(words[place] for words in apart.values()),
             f"{run.coverage.clips_used:,}/{run.coverage.clips:,}",
             *(of_run.get(head, "") for head in heads),
         ]
-        for run, of_run in zip(runs, figures, strict=True)
+        for place, (run, of_run) in enumerate(zip(runs, figures, strict=True))
     ]
-    return ["benchmark", "model", "clips", *heads], cells
+    return ["benchmark", "model", *apart, "clips", *heads], cells
+
+
+def _apart(runs: Sequence[Run], folders: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Returns head -> cells of the column that tells runs of one benchmark and model apart, where it takes one."""
+    if len({run.name for run in runs}) == len(runs):
+        return {}
+    changed = [", ".join(run.overrides) or "nothing" for run in runs]
+    if len({(run.name, words) for run, words in zip(runs, changed, strict=True)}) == len(runs):
+        return {"changed": changed}
+    return {"folder": folders} if folders else {}
 
 
 def _overall(run: Run) -> dict[str, str]:

@@ -20,7 +20,7 @@ FLAGS = {
     "frames": [
         "--sampler", "--count", "--size", "--resize", "--backend", "--start", "--end", "--seed", "--fps", "--sheet",
     ],
-    "ask": ["--model", "--answers", "--frames", "--top", "--device", "--start", "--end"],
+    "ask": ["--model", "--answers", "--frames", "--top", "--device", "--sampler", "--start", "--end"],
     "doctor": ["--model", "--data-root", "--annotations", "--media", "--set"],
     "report": ["--out"],
     "compare": ["--changes", "--format"],
@@ -112,7 +112,7 @@ def test_only_the_table_goes_to_standard_output(world: World, tmp_path: Path):
 def test_a_device_that_is_not_there_is_named(world: World, tmp_path: Path):
     found = call(*world.arguments(tmp_path, "--device", "cudda"))
     assert found.code == 2
-    assert "--device cudda" in found.err
+    assert "device 'cudda'" in found.err
 
 
 def test_models_are_shown_and_converted(world: World, tmp_path: Path):

@@ -112,6 +112,34 @@ def test_an_option_is_right_by_its_place_and_not_by_its_text():
     assert not is_right(a_prediction(0, "Dog"))  # letter by letter
 
 
+def write_one_way(folder: Path, protocol: str, answers: Sequence[str], **changes: Any) -> Path:
+    names = (f"{protocol}_accuracy", f"{protocol}_accuracy_what", f"vqa_{protocol}_accuracy")
+    metrics = _accuracies(answers, names)
+    rows = [a_prediction(n, answer, protocol=protocol, **changes) for n, answer in enumerate(answers)]
+    write_run(folder, a_qa_run(metrics=metrics), Result(metrics, {}, rows, (), 3, len(answers)), "")
+    return folder
+
+
+def test_two_ways_of_answering_are_compared_question_by_question(tmp_path: Path):
+    first = write_one_way(tmp_path / "a", "generate", [RIGHT, WRONG, WRONG, WRONG])
+    second = write_one_way(tmp_path / "b", "rank", [WRONG, RIGHT, RIGHT, RIGHT])
+    found = compare_runs(first, second)
+    assert [(line.first, line.second, line.won, line.lost) for line in found.lines] == [(25.0, 75.0, 3, 1)] * 2
+    assert found.lines[0].p == pytest.approx(0.625)  # both tails of a fair coin: 2 * (1 + 4) / 16
+    assert len(found.changes) == 4
+    shown = call("compare", str(first), str(second)).out
+    assert "generate against rank · exact match" in shown
+    assert "generate against rank · what" in shown
+
+
+def test_two_ways_of_answering_other_questions_are_not_compared(tmp_path: Path):
+    first = write_one_way(tmp_path / "a", "generate", [RIGHT])
+    second = write_one_way(tmp_path / "b", "rank", [RIGHT], question="what sits?")
+    found = call("compare", str(first), str(second))
+    assert found.code == 2
+    assert '--set "answer_by=[generate, rank]"' in found.err
+
+
 def test_choices_are_compared_too(tmp_path: Path):
     for name, right in (("a", False), ("b", True)):
         row = {**a_prediction(0, RIGHT if right else WRONG, kind="causal"), "options": [RIGHT, WRONG], "right": right}

@@ -1,4 +1,4 @@
-from blipvid.bench.notes import notes, title
+from blipvid.bench.notes import RECONSTRUCTION, notes, title
 from tests.bench.records import PAPER, QA_DETAILS, a_choice_run, a_qa_run, a_run
 
 
@@ -58,12 +58,22 @@ def test_notes_of_questions_name_list_reconstruction_and_test():
     for part in (
         "never released a question-answering protocol for video: what is done here is a reconstruction.",
         "Answer list: train-top-1000, 1,000 answers, sha256 0123456789ab, coverage 93.1%.",
-        "Exact match, generate against rank: questions won 8, lost 6, p = 0.79 (exact McNemar; takes",
+        "Exact match, generate right and rank wrong: 8 questions, the other way round: 6; p = 0.79 (exact McNemar;",
     ):
         assert part in text
 
 
-def test_only_open_questions_are_a_reconstruction():
-    assert not any("reconstruction" in note for run in (a_run(), a_choice_run()) for note in notes(run))
+def test_a_coverage_that_is_not_whole_is_not_rounded_to_100():
+    details = {**QA_DETAILS, "answer_list": {**QA_DETAILS["answer_list"], "coverage": 99.96}}
+    assert any("coverage 99.9%." in note for note in notes(a_qa_run(details=details)))
+
+
+def test_what_the_answer_decoder_says_of_video_is_a_reconstruction():
+    matched = a_choice_run(details={"protocols": {"choice": "match"}})
+    assert not any("reconstruction" in note for run in (a_run(), matched) for note in notes(run))
+    assert all(RECONSTRUCTION in notes(run) for run in (a_qa_run(), a_choice_run()))
+
+
+def test_a_list_is_named_where_there_is_one():
     alone = a_qa_run(details={**QA_DETAILS, "answer_list": None, "paired": None})
     assert not any("Answer list" in note for note in notes(alone))

@@ -98,6 +98,7 @@ def test_the_sentence_names_everything_that_can_change_an_answer():
         "letter by letter",
         "VQA-normalised",
         "every question counts",
+        "reconstruction",
     ):
         assert part in sentence
 
@@ -117,9 +118,11 @@ def test_each_protocol_is_described_only_where_it_runs():
 def test_the_sentence_says_how_options_are_chosen():
     ranked = protocol_sentence(load_benchmark("nextqa", ["choose_by=rank"]))
     assert "'rank': the option with the lowest label-smoothed loss" in ranked
+    assert "reconstruction" in ranked
     matched = protocol_sentence(load_benchmark("msrvtt-mc", ["choose_by=match"]))
     assert "'match': the option with the highest ITM logit + cosine" in matched
     assert "40 words and 35 tokens" in matched
+    assert "reconstruction" not in matched
 
 
 def test_a_limit_asks_other_questions():
