@@ -46,7 +46,7 @@ def test_without_a_benchmark_the_demos_run_each_on_its_own_model():
     jobs = plan(Request(), NOW)
     assert [job.benchmark.name for job in jobs] == ["demo-retrieval"]
     assert all(job.model.startswith("demo-") for job in jobs)
-    assert jobs[1].folder == Path("runs/20240501-123000-demo/demo-retrieval/demo-retriever")
+    assert jobs[0].folder == Path("runs/20240501-123000-demo")
 
 
 def test_a_benchmark_without_a_model_asks_for_one(world: World):
