@@ -118,7 +118,8 @@ def test_every_odd_file_gives_frames_or_one_clear_error(test_data: Path, backend
         assert frames.pixels.shape == (8, 96, 96, 3)
         if backend == "auto":
             assert frames.backend == ("pyav" if name in BY_PYAV else "decord")
-            assert bool(frames.notes) == (name in BY_PYAV)
+            short = len(set(frames.indices.tolist())) < 8
+            assert bool(frames.notes) == (name in BY_PYAV or short)
 
 
 def test_rotated_files_are_upright_under_both_readers(test_data: Path) -> None:
