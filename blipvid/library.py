@@ -26,7 +26,7 @@ from blipvid.core.errors import BlipvidError, CapabilityError, ConfigError, Deco
 from blipvid.core.features import Answer, Features, QuestionStates
 from blipvid.core.protocols import Answerer, ImageEncoder
 from blipvid.core.settings import AnsweringSettings, FrameSettings
-from blipvid.core.text import clean_question
+from blipvid.core.text import clean_question, loses_words
 from blipvid.core.types import Clip, Frames
 from blipvid.evaluate.features import lift_frames, scale_pixels
 from blipvid.inputs import Pictures, check_clip, checked_answers, checked_frames, checked_questions
@@ -205,8 +205,8 @@ class Model:
     def _read(self, model: Answerer, tokens: torch.Tensor, questions: Sequence[str]) -> QuestionStates:
         cleaned = [clean_question(question, SETTINGS.question_words) for question in questions]
         states = model.read_questions(model.remember(tokens), cleaned, SETTINGS.question_tokens)
-        for question, short, cut in zip(questions, cleaned, states.cut.tolist(), strict=True):
-            if cut or short != clean_question(question, len(question)):
+        for question, cut in zip(questions, states.cut.tolist(), strict=True):
+            if cut or loses_words(question, SETTINGS.question_words):
                 most = min(SETTINGS.question_tokens, self.spec.text.max_positions)
                 warnings.warn(
                     f"only the begin of the question '{question[:NAMED]}...' was read: the first "

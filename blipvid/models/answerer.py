@@ -33,11 +33,7 @@ LOGITS_AT_ONCE = 2**24
 class BlipAnswerer(BlipModel):
     """Question encoder and answer decoder with official parameter names; satisfies `core.protocols.Answerer`.
 
-    Args:
-        spec: Sizes.
-        tokenizer: Gives the number of words and the ids of the special tokens.
-        image_size: Side in pixels of the pictures, where it differs from the spec's.
-        drop_path: Stochastic depth of the vision tower; training only.
+    Made from the same arguments as every `BlipModel`.
 
     Source: salesforce/BLIP models/blip_vqa.py.
     """

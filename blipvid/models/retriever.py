@@ -23,11 +23,7 @@ MATCH = 1
 class BlipRetriever(BlipModel):
     """Image, text and matching encoder with official parameter names; satisfies `core.protocols.Retriever`.
 
-    Args:
-        spec: Sizes.
-        tokenizer: Gives the number of words and the ids of the special tokens.
-        image_size: Side in pixels of the pictures, where it differs from the spec's.
-        drop_path: Stochastic depth of the vision tower; training only.
+    Made from the same arguments as every `BlipModel`.
     """
 
     def __init__(

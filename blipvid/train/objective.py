@@ -3,6 +3,7 @@
 One forward a step, so that training on several devices sees one module; a trained model is a plain model.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -17,7 +18,7 @@ B = TypeVar("B")
 S = TypeVar("S", bound=Losses)
 
 
-class Objective(nn.Module, Generic[M, B, S]):
+class Objective(nn.Module, ABC, Generic[M, B, S]):
     """A model with its losses.
 
     Args:
@@ -46,6 +47,7 @@ class Objective(nn.Module, Generic[M, B, S]):
             self.model.get_submodule(name).train(mode and self.settings.text_dropout)
         return self
 
+    @abstractmethod
     def forward(self, batch: B, progress: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
@@ -56,4 +58,3 @@ class Objective(nn.Module, Generic[M, B, S]):
         Returns:
             Named scalars; training minimises their sum.
         """
-        raise NotImplementedError
