@@ -10,7 +10,8 @@ from blipvid.demo.clips import DrawnClip, Part
 from blipvid.demo.grammar import HEADINGS, caption
 from blipvid.demo.questions import ASKS, Question, one_of_each, picture_questions
 from blipvid.demo.scenes import TWISTS, Scene, lone_scene, pick, random_scene, twins
-from blipvid.demo.shapes import draw
+from blipvid.demo.shapes import Thing, draw
+from blipvid.demo.sights import description
 
 
 def training_scenes(rng: np.random.Generator, count: int, twin_share: float) -> list[Scene]:
@@ -53,6 +54,29 @@ def draw_captioned(
     return pixels, [caption(scene) for scene in scenes]
 
 
+def draw_described(
+    rng: np.random.Generator, count: int, size_px: int, alone_share: float = 0.2
+) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """Draws a batch of pictures with all that can be said of them (entry point `demo-described`, `blipvid.pictures`).
+
+    Each picture is one moment of a scene whose things stay or move, as they do in clips; none of it is held out.
+
+    Args:
+        rng: Where all chance comes from.
+        count: Pictures (B).
+        size_px: Side of the pictures in pixels (S).
+        alone_share: Share of pictures that show a single thing.
+
+    Returns:
+        (B, S, S, 3) uint8 RGB and B descriptions, which take the things in any order.
+    """
+    moments = [_moment(rng, alone_share) for _ in range(count)]
+    pixels = np.stack([draw(scene.background, things, size_px) for scene, things in moments])
+    orders = [rng.permutation(len(things)) for _, things in moments]
+    told = zip(moments, orders, strict=True)
+    return pixels, [description(scene.background, [things[i] for i in order]) for (scene, things), order in told]
+
+
 def draw_asked(
     rng: np.random.Generator,
     count: int,
@@ -82,14 +106,19 @@ def draw_asked(
     for _ in range(count):
         possible: list[Question] = []
         while len(possible) < questions:  # a picture with too little to ask is drawn anew
-            scene = lone_scene(rng) if rng.random() < alone_share else random_scene(rng, held_out=False)
-            parts = tuple(Part(pick(rng, HEADINGS), enters=0.0, leaves=1.0) for _ in scene.things())
-            things = DrawnClip("", scene, parts).moment(float(rng.random()))
+            scene, things = _moment(rng, alone_share)
             possible = [question for question in picture_questions(scene, things) if question.asks in kinds]
         pixels.append(draw(scene.background, things, size_px))
         own = _some(rng, possible, answers, questions)
         asked.append([(question.question, {question.answer: 1.0}) for question in own])
     return np.stack(pixels), asked
+
+
+def _moment(rng: np.random.Generator, alone_share: float) -> tuple[Scene, list[Thing]]:
+    """Draws a scene that may be seen, and its things at one moment of a clip in which each of them stays or moves."""
+    scene = lone_scene(rng) if rng.random() < alone_share else random_scene(rng, held_out=False)
+    parts = tuple(Part(pick(rng, HEADINGS), enters=0.0, leaves=1.0) for _ in scene.things())
+    return scene, DrawnClip("", scene, parts).moment(float(rng.random()))
 
 
 def _some(rng: np.random.Generator, possible: list[Question], answers: Counter[str], count: int) -> list[Question]:

@@ -15,43 +15,12 @@ import numpy as np
 
 from blipvid.demo.clips import TIMES, DrawnClip
 from blipvid.demo.grammar import COUNTS, HEADINGS
-from blipvid.demo.scenes import MIDDLE, Scene, pick
-from blipvid.demo.shapes import (
-    COLOURS,
-    RADII,
-    TEXTURES,
-    TONES,
-    TRAIL_LANES,
-    TRAIL_LENGTH,
-    TRAIL_WIDTH,
-    Background,
-    Thing,
-)
+from blipvid.demo.scenes import Scene, pick
+from blipvid.demo.shapes import COLOURS, RADII, TEXTURES, TONES, Background, Thing
+from blipvid.demo.sights import PLACE_NAMES, may_share_place, motion, place
 
 ASKS = ("background", "colour", "count", "place", "motion")
 """The kinds of question."""
-
-PLACE_NAMES = {
-    (-1, -1): "at the top left",
-    (0, -1): "at the top",
-    (1, -1): "at the top right",
-    (-1, 0): "on the left",
-    (0, 0): "in the middle",
-    (1, 0): "on the right",
-    (-1, 1): "at the bottom left",
-    (0, 1): "at the bottom",
-    (1, 1): "at the bottom right",
-}
-"""Answers to "where": the nine fields of the picture, by column and row from the middle."""
-PLACE_MARGIN = 0.03
-"""How far from the border of its field a centre must lie to be asked where it is."""
-TRAIL_SHOWN = 0.08
-"""Length of speed lines, as a fraction of the side, that must be inside the picture to ask what the thing does."""
-CLEARANCE = 0.01
-"""Least distance between speed lines and other things in a picture that asks what they do."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, as fractions of the side."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,68 +100,19 @@ def _moment_questions(things: Sequence[Thing]) -> list[Question]:
     looks = Counter((thing.kind.size, thing.kind.colour) for thing in things)
     for thing in things:
         others = [other for other in things if other is not thing]
-        column, row = _side(thing.x), _side(thing.y)
-        place = PLACE_NAMES[column, row] if column is not None and row is not None else None
-        if place and not any(_may_lie(other, column, row) for other in others):
-            asked.append(Question("colour", f"which colour is the thing {place}?", thing.kind.colour))
+        where = place(thing)
+        if where and not any(may_share_place(thing, other) for other in others):
+            asked.append(Question("colour", f"which colour is the thing {where}?", thing.kind.colour))
         if looks[thing.kind.size, thing.kind.colour] > 1:
             continue
         named = f"the {thing.kind.size} {thing.kind.colour} thing"
-        if place:
-            asked.append(Question("place", f"where is {named}?", place))
-        if _clearly_moves_or_stays(thing, others):
-            motion = next(word for word, heading in HEADINGS.items() if heading == thing.heading)
-            asked.append(Question("motion", f"what does {named} do?", motion))
+        if where:
+            asked.append(Question("place", f"where is {named}?", where))
+        does = motion(thing, others)
+        if does:
+            asked.append(Question("motion", f"what does {named} do?", does))
     return asked
-
-
-def _may_lie(thing: Thing, column: int | None, row: int | None) -> bool:
-    """Says whether a thing may be taken to lie in a field, those near its border included."""
-    return _side(thing.x) in (column, None) and _side(thing.y) in (row, None)
 
 
 def _count_question(named: str, count: int) -> Question:
     return Question("count", f"how many {named} are there?", COUNTS.get(count, "none"))
-
-
-def _side(position: float) -> int | None:
-    """Returns -1, 0 or 1 for a position clearly before, in or after the middle, and None for one in between."""
-    low, high = MIDDLE
-    clear = {
-        -1: position <= low - PLACE_MARGIN,
-        0: low + PLACE_MARGIN <= position <= high - PLACE_MARGIN,
-        1: position >= high + PLACE_MARGIN,
-    }
-    return next((side for side, holds in clear.items() if holds), None)
-
-
-def _clearly_moves_or_stays(thing: Thing, others: Sequence[Thing]) -> bool:
-    """Says whether a thing's speed lines can be seen and told from those of others, or whether it clearly has none."""
-    trails = [_trail_box(other) for other in others if other.moves]
-    if any(_overlap(_body_box(thing), trail) for trail in trails):
-        return False
-    if not thing.moves:
-        return True
-    own = _trail_box(thing)
-    hidden = TRAIL_LENGTH - TRAIL_SHOWN
-    inside = min(own) >= -hidden and max(own) <= 1 + hidden
-    return inside and not any(_overlap(own, box) for box in (*trails, *map(_body_box, others)))
-
-
-def _body_box(thing: Thing) -> Box:
-    return thing.x - thing.radius, thing.y - thing.radius, thing.x + thing.radius, thing.y + thing.radius
-
-
-def _trail_box(thing: Thing) -> Box:
-    """Returns where the speed lines stick out behind a thing that moves."""
-    step_x, step_y = thing.heading
-    behind = thing.radius + TRAIL_LENGTH / 2
-    x, y = thing.x - step_x * behind, thing.y - step_y * behind
-    half_width = max(TRAIL_LANES) * thing.radius + TRAIL_WIDTH / 2
-    reach_x, reach_y = (TRAIL_LENGTH / 2, half_width) if step_x else (half_width, TRAIL_LENGTH / 2)
-    return x - reach_x, y - reach_y, x + reach_x, y + reach_y
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    """Says whether two boxes overlap or come closer than CLEARANCE along both axes."""
-    return all(one[axis] < other[axis + 2] + CLEARANCE and other[axis] < one[axis + 2] + CLEARANCE for axis in (0, 1))

@@ -160,6 +160,7 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
     wanted = model.state_dict()
     found = {to_official(key): key for key in state}
     tied = _join_tied(found, wanted, state, source)
+    shared = _join_shared(found, model, state, source)
     fitting, resized, wrong = {}, [], []
     for key, place in wanted.items():
         if key not in found:
@@ -181,6 +182,7 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
     if wrong or beyond:
         problem = "; ".join(wrong[:3]) or f"the file has more layers than the model file says (first: {beyond[0]})"
         raise CheckpointError(f"{source}: {problem}; mend the sizes in the model file, or name another checkpoint.")
+    fitting |= {second: fitting[first] for second, first in shared.items() if first in fitting}
     model.load_state_dict(fitting, assign=True)
     return KeyReport(
         matched=tuple(key for key in wanted if found[key] == key),
@@ -209,6 +211,30 @@ def _join_tied(
                 f"{source}: {tied[-1]} and {found[first]} differ, but BLIP shares them; the file is of another model."
             )
     return tuple(tied)
+
+
+def second_names(model: nn.Module) -> dict[str, str]:
+    """Returns the names under which tensors occur again in a model's state, each with the first name of its tensor."""
+    first: dict[int, str] = {}
+    names = {key: first.setdefault(id(tensor), key) for key, tensor in model.state_dict(keep_vars=True).items()}
+    return {key: own for key, own in names.items() if key != own}
+
+
+def _join_shared(
+    found: dict[str, str], model: nn.Module, state: Mapping[str, torch.Tensor], source: str
+) -> dict[str, str]:
+    """Lets every name of a shared tensor stand for all of them; returns second names with the first."""
+    shared = second_names(model)
+    for second, first in shared.items():
+        one, other = found.get(first), found.get(second)
+        if one is None and other is None:
+            continue
+        if one is not None and other is not None and not torch.equal(state[one], state[other]):
+            raise CheckpointError(
+                f"{source}: {one} and {other} differ, but the model file says that they are shared; key 'sharing'."
+            )
+        found[first], found[second] = one or other, other or one  # type: ignore[assignment]
+    return shared
 
 
 _LAYER = re.compile(r"(.+\.(?:blocks|layer)\.)\d+(\..+)")

@@ -16,10 +16,11 @@ from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
-from blipvid.models.checkpoints import State
+from blipvid.models.checkpoints import State, second_names
 from blipvid.models.layouts import TIED, to_hugging_face
 from blipvid.models.med import DROPOUT
 from blipvid.models.med import LAYER_NORM_EPS as TEXT_EPS
+from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec
 from blipvid.models.vision import LAYER_NORM_EPS as VISION_EPS
@@ -27,11 +28,12 @@ from blipvid.models.vision import PIXEL_MEAN, PIXEL_STD
 
 LAYOUTS = ("blipvid", "official", "hf")
 
-_KINDS: dict[type[BlipModel], tuple[str, str]] = {
+_KINDS: dict[type[BlipModel], tuple[str, str | None]] = {
+    BlipPretrained: ("pretrain", None),
     BlipRetriever: ("retrieval", "BlipForImageTextRetrieval"),
     BlipAnswerer: ("vqa", "BlipForQuestionAnswering"),
 }
-"""Model -> its task in model files, and transformers' class for it."""
+"""Model -> its task in model files, and transformers' class for it where there is one."""
 
 
 def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_size: int) -> Path:
@@ -55,6 +57,11 @@ def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_siz
     if layout not in LAYOUTS:
         raise ConfigError(f"unknown layout '{layout}': one of {', '.join(LAYOUTS)}.{did_you_mean(layout, LAYOUTS)}")
     task, hugging_face_class = _KINDS[type(model)]
+    if layout == "hf" and hugging_face_class is None:
+        raise ConfigError(
+            f"model '{spec.name}' is a {task} model, for which transformers has no class; write layout 'official' or "
+            "'blipvid'."
+        )
     if layout == "hf" and task == "vqa" and spec.vision.width != spec.text.width:
         raise ConfigError(
             f"model '{spec.name}': its towers are {spec.vision.width} and {spec.text.width} wide, and "
@@ -70,10 +77,11 @@ def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_siz
     else:
         checkpoint = "model.safetensors"
         names = to_hugging_face if layout == "hf" else str
-        tensors = {names(key): tensor for key, tensor in state.items()}
+        again = second_names(model)
+        tensors = {names(key): tensor for key, tensor in state.items() if key not in again}
         with replacing(out / checkpoint) as path:
             save_file(tensors, path, metadata={"format": "pt"})
-    if layout == "hf":
+    if layout == "hf" and hugging_face_class is not None:
         _write_json(out / "config.json", _hugging_face_config(hugging_face_class, model, spec, image_size))
         _write_json(out / "preprocessor_config.json", _hugging_face_pixels(image_size))
     written = spec.model_copy(

@@ -8,6 +8,9 @@ from blipvid.core.config import Settings, did_you_mean
 
 Task = Literal["pretrain", "retrieval", "caption", "vqa", "nlvr", "visdial"]
 
+Sharing = Literal["all", "all-but-cross-attention", "all-but-self-attention", "none"]
+"""What the two text towers of a pre-trained model have in common. Source: Li et al. 2022, Table 3."""
+
 
 class _Heads(Settings):
     width: int = Field(ge=1)
@@ -77,6 +80,7 @@ class ModelSpec(Settings):
         vision: `vit-b16`, `vit-l16` or sizes.
         text: `bert-base` or sizes.
         embed_dim: Width of the common embedding (E).
+        sharing: What the text encoder and the text decoder of a `pretrain` model have in common.
         vocab: Name of a tokenizer on the hub, `shipped:FILE`, or path of a WordPiece vocabulary (one piece a line).
         licence: Licence of the weights.
     """
@@ -92,6 +96,7 @@ class ModelSpec(Settings):
     vision: VisionSize
     text: TextSize
     embed_dim: int = Field(default=256, ge=1)
+    sharing: Sharing = "all-but-self-attention"
     vocab: str = "bert-base-uncased"
     licence: str = "unknown"
 

@@ -12,11 +12,12 @@ from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
 from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, file_sha256, load_into, read_state
 from blipvid.models.precision import Precision
+from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec
 from blipvid.models.tokenizer import load_tokenizer
 
-_BUILDERS: dict[str, type[BlipModel]] = {"pretrain": BlipRetriever, "retrieval": BlipRetriever, "vqa": BlipAnswerer}
+_BUILDERS: dict[str, type[BlipModel]] = {"pretrain": BlipPretrained, "retrieval": BlipRetriever, "vqa": BlipAnswerer}
 
 
 @dataclass(frozen=True)

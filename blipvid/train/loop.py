@@ -94,13 +94,14 @@ def train(
     data = batches(
         objective.takes, recipe.pictures, size_px, recipe.seed, range(start, recipe.steps), accelerator.process_index
     )
+    epoch_steps = recipe.epoch_steps or recipe.steps
     began, at_once = time.monotonic(), recipe.pictures.batch_size * accelerator.num_processes
     with (folder / METRICS).open("a", buffering=1, encoding="utf-8") as metrics:
         for number, batch in enumerate(data, start):
-            lr = learning_rate(number, recipe.steps, recipe.optimiser.lr, recipe.schedule)
+            lr = learning_rate(number, recipe.steps, epoch_steps, recipe.optimiser.lr, recipe.schedule)
             for group in optimiser.param_groups:
                 group["lr"] = lr
-            losses = wrapped(batch, number / recipe.steps)
+            losses = wrapped(batch, number / epoch_steps)
             total = sum(losses.values(), torch.zeros((), device=accelerator.device))
             _demand_finite(total, losses, number, start, folder)
             accelerator.backward(total)
@@ -160,7 +161,7 @@ def _save(accelerator: Accelerator, folder: Path, step: int) -> None:
     if accelerator.is_main_process:
         shutil.rmtree(unfinished, ignore_errors=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(unfinished))
+    accelerator.save_state(str(unfinished), safe_serialization=False)  # safetensors cannot hold shared parts
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         older = _states(folder)

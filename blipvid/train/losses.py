@@ -15,18 +15,19 @@ IGNORED = -100
 """Label of a token that is not learnt."""
 
 
-def matching_targets(ids: torch.Tensor) -> torch.Tensor:
-    """Says which texts of a batch belong to which pictures.
+def matching_targets(ids: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    """Says which candidates belong to which members of a batch.
 
     Args:
         ids: (B,) int64; equal ids are the same picture, or say the same.
+        candidates: (C,) int64, every own id among them.
 
     Returns:
-        (B, B) float32, each row a distribution over the matching candidates.
+        (B, C) float32, each row a distribution over the matching candidates.
 
     Source: salesforce/BLIP models/blip_retrieval.py.
     """
-    same = (ids[:, None] == ids[None, :]).float()
+    same = (ids[:, None] == candidates[None, :]).float()
     return same / same.sum(1, keepdim=True)
 
 
@@ -57,30 +58,42 @@ class Negatives:
     texts: torch.Tensor
 
 
-def draw_hard_negatives(similarity: torch.Tensor, ids: torch.Tensor) -> Negatives:
-    """Draws one wrong picture for each text and one wrong text for each picture, the likelier the more alike.
+def negative_weights(similarity: torch.Tensor, same: torch.Tensor, floor: float = 0.0) -> torch.Tensor:
+    """Says how likely each candidate is to be drawn as a negative, up to a factor for each row.
 
     Args:
-        similarity: (B, B) picture by text, divided by the temperature.
-        ids: (B,) int64; pairs of equal ids are never negatives.
+        similarity: (B, C), divided by the temperature.
+        same: (B, C) bool; pairs that are never negatives.
+        floor: Weight that every candidate has besides its share of the softmax.
 
     Returns:
-        Places in the batch, drawn from torch's global generator: all pictures first, then all texts.
+        (B, C) float32, without gradient.
 
     Raises:
         ValueError: Some row has no negative at all: the batch holds one single id.
 
-    Source: salesforce/BLIP models/blip_retrieval.py (without the 1e-4 of pre-training).
+    Source: salesforce/BLIP models/blip_retrieval.py (no floor), models/blip_pretrain.py (1e-4).
     """
-    same = ids[:, None] == ids[None, :]
     if bool(same.all(1).any()):
         raise ValueError("a batch of one single id has no negatives; give batches of at least two different pictures")
-    with torch.no_grad():
+    scores = similarity.detach().float()
+    if floor == 0:
         # Masked before the softmax, which only rescales each row: rows that see nothing but themselves stay finite.
-        wrong = similarity.float().masked_fill(same, -torch.inf)
-        images = torch.multinomial(wrong.T.softmax(1), 1)[:, 0]
-        texts = torch.multinomial(wrong.softmax(1), 1)[:, 0]
-    return Negatives(images, texts)
+        return scores.masked_fill(same, -torch.inf).softmax(1)
+    return (scores.softmax(1) + floor).masked_fill(same, 0.0)
+
+
+def draw_negatives(for_texts: torch.Tensor, for_images: torch.Tensor) -> Negatives:
+    """Draws one wrong picture for each text and one wrong text for each picture.
+
+    Args:
+        for_texts: (B, C) weights of pictures, from `negative_weights`.
+        for_images: (B, C) weights of texts.
+
+    Returns:
+        Places among the candidates, drawn from torch's global generator: all pictures first, then all texts.
+    """
+    return Negatives(torch.multinomial(for_texts, 1)[:, 0], torch.multinomial(for_images, 1)[:, 0])
 
 
 def matching_loss(logits: torch.Tensor, n_matching: int) -> torch.Tensor:

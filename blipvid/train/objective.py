@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from blipvid.models.blip import BlipModel
+from blipvid.models.med import MedEncoder
 from blipvid.train.batches import Feed
 from blipvid.train.recipe import Losses
 
@@ -28,12 +29,10 @@ class Objective(nn.Module, ABC, Generic[M, B, S]):
     Attributes:
         trains: The kind of model.
         takes: The kind of batch.
-        text_towers: Names of the text towers, whose dropout follows the recipe.
     """
 
     trains: ClassVar[type[BlipModel]]
     takes: ClassVar[Feed[Any]]
-    text_towers: ClassVar[tuple[str, ...]]
 
     def __init__(self, model: M, settings: S) -> None:
         super().__init__()
@@ -43,17 +42,18 @@ class Objective(nn.Module, ABC, Generic[M, B, S]):
     def train(self, mode: bool = True) -> "Objective[M, B, S]":
         """Sets training mode; the text towers drop out only where the recipe says so."""
         super().train(mode)
-        for name in self.text_towers:
-            self.model.get_submodule(name).train(mode and self.settings.text_dropout)
+        for module in self.modules():
+            if isinstance(module, MedEncoder):
+                module.train(mode and self.settings.text_dropout)
         return self
 
     @abstractmethod
-    def forward(self, batch: B, progress: float) -> dict[str, torch.Tensor]:
+    def forward(self, batch: B, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
         Args:
             batch: Of the kind that the objective takes.
-            progress: Share of the training that is done, in [0, 1].
+            epochs: Epochs done so far, fractions included.
 
         Returns:
             Named scalars; training minimises their sum.

@@ -17,26 +17,27 @@ def build_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.AdamW
     return torch.optim.AdamW(trainable, settings.lr, settings.betas, weight_decay=settings.weight_decay)
 
 
-def learning_rate(step: int, steps: int, peak: float, schedule: Schedule) -> float:
+def learning_rate(step: int, steps: int, epoch_steps: int, peak: float, schedule: Schedule) -> float:
     """Returns the learning rate of one step.
 
     Args:
         step: From 0.
         steps: Steps of the whole training.
+        epoch_steps: Steps of one epoch.
         peak: Highest learning rate.
         schedule: Its course.
 
     Returns:
-        The learning rate, constant inside an epoch of `schedule.epoch_steps` steps, rising linearly in the warm-up.
+        The learning rate, constant inside an epoch where the schedule goes by epochs, rising linearly in the warm-up.
 
     Source: salesforce/BLIP utils.py (`cosine_lr_schedule`, `warmup_lr_schedule`, `step_lr_schedule`).
     """
     if step < schedule.warmup_steps:
         return schedule.warmup_lr + (peak - schedule.warmup_lr) * step / schedule.warmup_steps
-    epoch = step // schedule.epoch_steps
-    epochs = -(-steps // schedule.epoch_steps)
+    unit = epoch_steps if schedule.per == "epoch" else 1
+    done, all_units = step // unit, -(-steps // unit)
     if schedule.kind == "cosine":
-        return (peak - schedule.min_lr) * 0.5 * (1.0 + cos(pi * epoch / epochs)) + schedule.min_lr
+        return (peak - schedule.min_lr) * 0.5 * (1.0 + cos(pi * done / all_units)) + schedule.min_lr
     if schedule.kind == "step":
-        return max(schedule.min_lr, peak * schedule.decay**epoch)
+        return max(schedule.min_lr, peak * schedule.decay**done)
     return peak

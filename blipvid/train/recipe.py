@@ -47,16 +47,63 @@ class Losses(Settings):
     text_dropout: bool = True
 
 
-class RetrievalLosses(Losses):
+class Momentum(Settings):
+    """Momentum distillation and the queue of contrastive learning.
+
+    Attributes:
+        momentum: Share of a weight of the momentum towers that stays at each step.
+        queue: Embeddings of each side that are kept as candidates, a multiple of the pictures of a step over all
+            processes.
+        alpha: Weight of the momentum towers' opinion in the targets, once it is fully there.
+        alpha_epochs: It rises linearly over the first so many epochs.
+
+    Source of the numbers: salesforce/BLIP configs/retrieval_coco.yaml, pretrain.yaml (the same there).
+    """
+
+    momentum: float = Field(default=0.995, ge=0, lt=1)
+    queue: int = Field(default=57600, ge=1)
+    alpha: float = Field(default=0.4, ge=0, le=1)
+    alpha_epochs: float = Field(default=1.0, gt=0)
+
+    def alpha_at(self, epochs: float) -> float:
+        """Returns the weight after so many epochs, fractions included."""
+        return self.alpha * min(1.0, epochs / self.alpha_epochs)
+
+
+class ContrastiveLosses(Losses):
+    """ITC and ITM.
+
+    Attributes:
+        temperature: Begin of the learnt temperature that similarities are divided by.
+        momentum: Momentum towers and queue; None compares within the batch alone.
+    """
+
+    temperature: float = Field(default=0.07, gt=0)
+    momentum: Momentum | None = Momentum()
+
+
+class PretrainLosses(ContrastiveLosses):
+    """ITC, ITM and LM, as in pre-training.
+
+    Attributes:
+        kind: The word that chooses this objective.
+    """
+
+    kind: Literal["pretrain"]
+    max_tokens: int = Field(default=30, ge=3)
+    momentum: Momentum | None = Momentum(alpha_epochs=2.0)
+
+
+class RetrievalLosses(ContrastiveLosses):
     """ITC and ITM, as in retrieval fine-tuning.
 
     Attributes:
         kind: The word that chooses this objective.
-        temperature: Begin of the learnt temperature that similarities are divided by.
+        negatives_of_all: Whether hard negatives come from the batches of all processes, not the own one alone.
     """
 
     kind: Literal["retrieval"]
-    temperature: float = Field(default=0.07, gt=0)
+    negatives_of_all: bool = True
 
 
 class VqaLosses(Losses):
@@ -92,7 +139,7 @@ class Schedule(Settings):
         kind: `cosine` falls to `min_lr` along half a cosine, `step` multiplies by `decay`, `constant` stays.
         min_lr: Lower bound.
         decay: Factor of `step`.
-        epoch_steps: Steps between two changes; 1 changes at every step, the official code at every epoch.
+        per: Whether the rate changes at every step, or at every epoch as in the official code.
         warmup_steps: Steps of linear warm-up, which go before everything else.
         warmup_lr: Learning rate at step 0 of the warm-up.
     """
@@ -100,7 +147,7 @@ class Schedule(Settings):
     kind: Literal["cosine", "step", "constant"] = "cosine"
     min_lr: float = Field(default=0.0, ge=0)
     decay: float = Field(default=0.9, gt=0, le=1)
-    epoch_steps: int = Field(default=1, ge=1)
+    per: Literal["step", "epoch"] = "step"
     warmup_steps: int = Field(default=0, ge=0)
     warmup_lr: float = Field(default=1e-6, ge=0)
 
@@ -126,6 +173,7 @@ class Recipe(Settings):
         optimiser: AdamW.
         schedule: Learning rate over the steps.
         steps: How many optimiser steps.
+        epoch_steps: Steps of one epoch; None makes the whole training one epoch.
         seed: Of everything that is left to chance.
         precision: `fp32`, or `bf16`/`fp16` mixed precision.
         checkpoint_steps: A killed run goes on from the last multiple of this many steps.
@@ -139,10 +187,11 @@ class Recipe(Settings):
     start_waves: float | None = Field(default=None, gt=0)
     start_cross_std: float | None = Field(default=None, gt=0)
     pictures: Pictures
-    objective: Annotated[RetrievalLosses | VqaLosses, Field(discriminator="kind")]
+    objective: Annotated[PretrainLosses | RetrievalLosses | VqaLosses, Field(discriminator="kind")]
     optimiser: Optimiser
     schedule: Schedule = Schedule()
     steps: int = Field(ge=1)
+    epoch_steps: int | None = Field(default=None, ge=1)
     seed: int = Field(default=42, ge=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpoint_steps: int = Field(default=500, ge=1)

@@ -1,20 +1,16 @@
-"""Retrieval: contrastive (ITC) and matching (ITM) losses on pictures with captions."""
+"""Retrieval: contrastive (ITC) and matching (ITM) losses on pictures with captions, some of which share a picture."""
 
 import torch
-from torch import nn
 from torch.nn.functional import normalize
 
-from blipvid.models.med import MedEncoder, Memory
 from blipvid.models.retriever import BlipRetriever
 from blipvid.train.batches import CAPTIONED, CaptionBatch
-from blipvid.train.losses import contrastive_loss, draw_hard_negatives, matching_loss, matching_targets
+from blipvid.train.contrast import Contrast
+from blipvid.train.gather import gather_all, gather_learning, rank, world_size
+from blipvid.train.losses import draw_negatives, negative_weights
+from blipvid.train.matching import match_pairs, read_firsts
 from blipvid.train.objective import Objective
 from blipvid.train.recipe import RetrievalLosses
-
-TEMPERATURE_BOUNDS = (0.001, 0.5)  # Source: salesforce/BLIP models/blip_retrieval.py
-
-READ_TOGETHER = 64
-"""Texts that the text tower reads at once; bounds the padding between short and long captions."""
 
 
 class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]):
@@ -27,85 +23,47 @@ class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]
 
     trains = BlipRetriever
     takes = CAPTIONED
-    text_towers = ("text_encoder",)
 
     def __init__(self, model: BlipRetriever, settings: RetrievalLosses) -> None:
         super().__init__(model, settings)
-        self.temperature = nn.Parameter(torch.tensor(settings.temperature))
+        self.contrast = Contrast(model, settings)
 
-    def forward(self, batch: CaptionBatch, progress: float) -> dict[str, torch.Tensor]:
+    def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
         Args:
             batch: B pictures and captions.
-            progress: Share of the training that is done, in [0, 1].
+            epochs: Epochs done so far, fractions included.
 
         Returns:
             Scalars `itc` and `itm`; training minimises their sum.
 
-        Source: salesforce/BLIP models/blip_retrieval.py, without momentum copies and queue.
+        Source: salesforce/BLIP models/blip_retrieval.py.
         """
         model = self.model
-        with torch.no_grad():
-            self.temperature.clamp_(*TEMPERATURE_BOUNDS)
-        pictures = model.encode_images(batch.pixels.to(model.device).float() / 255.0)
-        texts, mask = (part.to(model.device) for part in model.tokenizer(batch.captions, self.settings.max_tokens))
-        read = model.text_proj(read_firsts(model.text_encoder, texts, mask))
-        similarity = normalize(pictures.embeds.float(), dim=-1) @ normalize(read.float(), dim=-1).T / self.temperature
-        ids = batch.ids.to(model.device)
-        targets = matching_targets(ids)
-        itc = contrastive_loss(similarity, similarity.T, targets, targets)
+        self.contrast.bound_temperature()
+        together = self.settings.negatives_of_all and world_size() > 1
+        padded_to = self.settings.max_tokens if together else None  # texts of all processes must be of one length
+        tokenised = model.tokenizer(batch.captions, self.settings.max_tokens, padded_to)
+        texts, mask = (part.to(model.device) for part in tokenised)
+        pixels, ids = batch.pixels.to(model.device).float() / 255.0, batch.ids.to(model.device)
+        features = model.encode_images(pixels)
+        of_images = normalize(features.embeds.float(), dim=-1)
+        of_texts = normalize(model.text_proj(read_firsts(model.text_encoder, texts, mask)).float(), dim=-1)
+        compared = self.contrast(model, pixels, (texts, mask), (of_images, of_texts), ids, epochs)
 
-        wrong = draw_hard_negatives(similarity, ids)
-        grounded = texts.clone()
-        grounded[:, 0] = model.tokenizer.enc
-        place = torch.arange(len(texts), device=model.device)
-        # Pairs in the official order: matching, text with a wrong picture, picture with a wrong text.
-        which_text = torch.cat([place, place, wrong.texts])
-        which_picture = torch.cat([place, wrong.images, place])
-        memory = model.text_encoder.remember(pictures.tokens, keep=True)
-        states = read_firsts(model.text_encoder, grounded[which_text], mask[which_text], memory, which_picture)
-        itm = matching_loss(model.itm_head(states).float(), len(texts))
-        return {"itc": itc, "itm": itm}
-
-
-def read_firsts(
-    tower: MedEncoder,
-    ids: torch.Tensor,
-    mask: torch.Tensor,
-    memory: Memory | None = None,
-    which: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Reads texts, alone or each with a picture of the batch, and returns the state of each one's first token.
-
-    The same numbers as the tower's own forward pass, with less work: texts of like length are read together, so that
-    little padding is computed; keys and values are made once a picture; in the last layer only first tokens ask.
-
-    Args:
-        tower: The text tower.
-        ids: (P, L) int64, right-padded.
-        mask: (P, L), 1 for tokens.
-        memory: Of the B pictures of the batch; None reads the texts alone.
-        which: (P,) int64, the picture that goes with each text.
-
-    Returns:
-        (P, D) states in the order of the texts.
-    """
-    lengths, order = mask.sum(1).sort()
-    layers = tower.layers
-    states: list[torch.Tensor] = []
-    for some in order.split(READ_TOGETHER):
-        longest = int(lengths[len(states) * READ_TOGETHER + len(some) - 1])
-        allowed = mask[some, None, None, :longest].bool()
-        x = tower.embeddings(ids[some, :longest], torch.arange(longest, device=ids.device))
-        for number, layer in enumerate(layers):
-            own = layer.attention.keys_values(x)
-            if layer is layers[-1]:
-                x = x[:, :1]
-            x = layer.attention(x, own, allowed)
-            if memory is not None and which is not None:
-                keys, values = memory.layer(number)
-                x = layer.crossattention(x, (keys[which[some]], values[which[some]]))
-            x = layer.feed_forward(x)
-        states.append(x[:, 0])
-    return torch.cat(states)[order.argsort()]
+        images_of_all, texts_of_all, ids_of_all, tokens, own = of_images, of_texts, ids, features.tokens, 0
+        if together:
+            images_of_all, texts_of_all, ids_of_all = gather_all(of_images), gather_all(of_texts), gather_all(ids)
+            texts, mask, tokens = gather_all(texts), gather_all(mask), gather_learning(tokens)
+            own = rank() * len(ids)
+        same, temperature = ids[:, None] == ids_of_all[None], self.contrast.temperature
+        drawn = draw_negatives(
+            for_texts=negative_weights(of_texts @ images_of_all.T / temperature, same),
+            for_images=negative_weights(of_images @ texts_of_all.T / temperature, same),
+        )
+        places = torch.arange(own, own + len(ids), device=model.device)
+        occur, where = torch.cat([places, drawn.images]).unique(return_inverse=True)
+        memory = model.text_encoder.remember(tokens[occur], keep=True)
+        pictures = where[: len(ids)], where[len(ids) :]
+        return {"itc": compared.itc, "itm": match_pairs(model, memory, (texts, mask), pictures, (places, drawn.texts))}

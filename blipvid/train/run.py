@@ -8,12 +8,14 @@ from blipvid.models.convert import convert
 from blipvid.models.zoo import load_spec
 from blipvid.train.loop import Step, train
 from blipvid.train.objective import Objective
-from blipvid.train.recipe import Losses, Recipe, RetrievalLosses, VqaLosses
+from blipvid.train.pretrain import PretrainObjective
+from blipvid.train.recipe import Losses, PretrainLosses, Recipe, RetrievalLosses, VqaLosses
 from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.start import first_model
 from blipvid.train.vqa import VqaObjective
 
 OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
+    PretrainLosses: PretrainObjective,
     RetrievalLosses: RetrievalObjective,
     VqaLosses: VqaObjective,
 }

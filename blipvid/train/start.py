@@ -1,5 +1,6 @@
 """The weights that a training starts from: of chance, of a trained model, or of one whose towers are taken over."""
 
+from collections.abc import Mapping
 from typing import TypeVar, cast
 
 import torch
@@ -82,7 +83,8 @@ def take_over(model: BlipModel, name: str) -> None:
     Raises:
         CheckpointError: They have no part in common, or a common part has other sizes.
     """
-    own, trained = model.state_dict(), load_model(name).model.state_dict()
+    size = model.visual_encoder.patch_embed.img_size
+    own, trained = model.state_dict(), load_model(name, image_size=size[0] if size else None).model.state_dict()
     common = {key: tensor for key, tensor in trained.items() if key in own}
     other = [key for key, tensor in common.items() if tensor.shape != own[key].shape]
     if other or not common:
@@ -91,6 +93,35 @@ def take_over(model: BlipModel, name: str) -> None:
             f"model '{name}' cannot be the begin of this one: {reason}; key 'start_from' of the recipe."
         )
     model.load_state_dict(common, strict=False)
+
+
+def take_over_training_state(objective: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]:
+    """Copies temperature, momentum towers and queue from a checkpoint that was saved with them, as released ones are.
+
+    Args:
+        objective: Changed in place.
+        state: Tensors under their official names.
+
+    Returns:
+        What was taken over; tensors of another shape, such as a queue of another length, are not.
+
+    Source: salesforce/BLIP models/blip.py `load_checkpoint`; so retrieval fine-tuning begins with the queue that
+    pre-training left.
+    """
+    own = objective.state_dict()
+    named = {_training_name(key): tensor for key, tensor in state.items()}
+    fitting = {key: tensor for key, tensor in named.items() if key in own and own[key].shape == tensor.shape}
+    objective.load_state_dict(fitting, strict=False)
+    return sorted(fitting)
+
+
+def _training_name(official: str) -> str:
+    """Returns the name in our objectives of an official tensor that only training has."""
+    tower, _, _ = official.partition(".")
+    if tower.endswith("_m"):
+        return f"contrast.towers.{official}"
+    queue = {"queue_ptr": "ptr_queue"}.get(official, official)
+    return {"temp": "contrast.temperature"}.get(official, f"contrast.queue.{queue}")
 
 
 def add_waves(model: BlipModel, height: float) -> None:

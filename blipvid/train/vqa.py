@@ -19,14 +19,13 @@ class VqaObjective(Objective[BlipAnswerer, QuestionBatch, VqaLosses]):
 
     trains = BlipAnswerer
     takes = ASKED
-    text_towers = ("text_encoder", "text_decoder")
 
-    def forward(self, batch: QuestionBatch, progress: float) -> dict[str, torch.Tensor]:
+    def forward(self, batch: QuestionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the loss of one step.
 
         Args:
             batch: B pictures, Q questions, A answers.
-            progress: Not needed.
+            epochs: Not needed.
 
         Returns:
             Scalar `lm`: the weighted sum over all answers, divided by Q.

@@ -6,6 +6,7 @@ from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
 from blipvid.models.checkpoints import load_into
 from blipvid.models.decoder import MedDecoder
+from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec, TextSize, VisionSize
 from blipvid.models.tokenizer import load_tokenizer
@@ -61,6 +62,15 @@ def answerer_of(goldens: Goldens, name: str = "vqa") -> BlipAnswerer:
     model = BlipAnswerer(spec, load_tokenizer(spec.vocab))
     load_into(model, case.tensors("weights"), name)
     return model.eval().requires_grad_(requires_grad=False)
+
+
+def pretrained_of(goldens: Goldens) -> BlipPretrained:
+    """Builds our model before fine-tuning with the recorded weights, ready to learn."""
+    case = goldens["pretrain"]
+    spec = spec_of(case, str(goldens.vocab), "pretrain")
+    model = BlipPretrained(spec, load_tokenizer(spec.vocab))
+    load_into(model, case.tensors("weights"), "pretrain")
+    return model.eval()
 
 
 class Captioner(BlipModel):

@@ -5,18 +5,21 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from blipvid.models.zoo import build, load_spec
-from blipvid.train import retrieval
+from blipvid.train import matching, retrieval
 from blipvid.train.batches import CAPTIONED, CaptionBatch
 from blipvid.train.images import DrawnBatches
 from blipvid.train.losses import Negatives
+from blipvid.train.matching import read_firsts
 from blipvid.train.recipe import Recipe
-from blipvid.train.retrieval import RetrievalObjective, read_firsts
+from blipvid.train.retrieval import RetrievalObjective
 from tests.train.tiny import tiny_recipe
+
+PLAIN = {"kind": "retrieval", "text_dropout": False, "momentum": None}
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
-    return tiny_recipe(tmp_path, objective={"kind": "retrieval", "text_dropout": False})
+    return tiny_recipe(tmp_path, objective=PLAIN)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_losses_agree_with_one_text_and_one_picture_at_a_time(
     objective: RetrievalObjective, batch: CaptionBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Negatives(torch.arange(8).roll(1), torch.arange(8).roll(3))
-    monkeypatch.setattr(retrieval, "draw_hard_negatives", lambda similarity, ids: wrong)
+    monkeypatch.setattr(retrieval, "draw_negatives", lambda for_texts, for_images: wrong)
     found = objective(batch, 0.0)
 
     model = objective.model
@@ -72,7 +75,7 @@ def test_reading_by_length_changes_nothing(objective: RetrievalObjective, monkey
         ["a ring", "a big red star left of a ring", "a star", "two big rings", "rings"]
     )
     together = tower(ids, mask)[:, 0]
-    monkeypatch.setattr(retrieval, "READ_TOGETHER", 2)
+    monkeypatch.setattr(matching, "READ_TOGETHER", 2)
     torch.testing.assert_close(read_firsts(tower, ids, mask), together, atol=1e-5, rtol=1e-5)
 
 
@@ -92,6 +95,6 @@ def test_dropout_of_the_text_tower_follows_the_recipe(recipe: Recipe, objective:
 
 def test_the_temperature_stays_in_bounds(objective: RetrievalObjective, batch: CaptionBatch) -> None:
     with torch.no_grad():
-        objective.temperature.fill_(3.0)
+        objective.contrast.temperature.fill_(3.0)
     objective(batch, 0.0)
-    assert objective.temperature.item() == 0.5
+    assert objective.contrast.temperature.item() == 0.5

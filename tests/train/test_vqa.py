@@ -109,7 +109,7 @@ def test_every_parameter_learns(objective: VqaObjective, batch: QuestionBatch) -
 
 
 def test_dropout_of_both_text_towers_follows_the_recipe(objective: VqaObjective) -> None:
-    towers = objective.model.text_encoder, objective.model.text_decoder
+    towers = objective.model.text_encoder, objective.model.text_decoder.bert
     assert objective.model.visual_encoder.training
     assert not any(tower.training for tower in towers)
     dropping = VqaObjective(objective.model, VqaLosses(kind="vqa")).train()

@@ -21,7 +21,7 @@ RECIPE: dict[str, Any] = {
     "name": "tiny",
     "model": "tiny-model.yaml",
     "pictures": {"source": "demo", "batch_size": 8, "workers": 0},
-    "objective": {"kind": "retrieval"},
+    "objective": {"kind": "retrieval", "momentum": None},
     "optimiser": {"lr": 0.002, "weight_decay": 0.05, "clip_norm": 5.0},
     "schedule": {"warmup_steps": 2},
     "steps": 6,

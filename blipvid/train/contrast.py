@@ -1,0 +1,99 @@
+"""The contrastive part (ITC) that pre-training and retrieval fine-tuning have in common.
+
+Shape legend: B pictures and as many texts of a batch, C candidates (own batch, then queue), E embedding width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from blipvid.models.retriever import BlipRetriever
+from blipvid.models.vision import normalise_pixels
+from blipvid.train.losses import contrastive_loss, matching_targets
+from blipvid.train.momentum import NOBODY, FeatureQueue, MomentumTowers
+from blipvid.train.recipe import ContrastiveLosses
+
+TEMPERATURE_BOUNDS = (0.001, 0.5)  # Source: salesforce/BLIP models/blip_retrieval.py
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A batch after its comparison.
+
+    Attributes:
+        itc: The loss, a scalar.
+        image_to_text: (B, B) similarities of pictures with the batch's texts as the candidates have them, divided by
+            the temperature.
+        text_to_image: (B, B) likewise.
+    """
+
+    itc: torch.Tensor
+    image_to_text: torch.Tensor
+    text_to_image: torch.Tensor
+
+
+class Contrast(nn.Module):
+    """The learnt temperature, and where the recipe wants them the momentum towers and their queue.
+
+    Args:
+        model: The retriever that is trained.
+        settings: The objective part of the recipe.
+
+    Source: Li et al. 2021 (ALBEF), sections 3.2 and 3.3; salesforce/BLIP models/blip_pretrain.py, blip_retrieval.py.
+    """
+
+    def __init__(self, model: BlipRetriever, settings: ContrastiveLosses) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(settings.temperature))
+        self.settings = settings.momentum
+        if self.settings is not None:
+            self.towers = MomentumTowers(model, self.settings.momentum)
+            self.queue = FeatureQueue(model.text_proj.out_features, self.settings.queue)
+
+    def bound_temperature(self) -> None:
+        """Puts the temperature back into its bounds; the first thing of every step."""
+        with torch.no_grad():
+            self.temperature.clamp_(*TEMPERATURE_BOUNDS)
+
+    def forward(
+        self,
+        model: BlipRetriever,
+        pixels: torch.Tensor,
+        texts: tuple[torch.Tensor, torch.Tensor],
+        embeds: tuple[torch.Tensor, torch.Tensor],
+        ids: torch.Tensor | None,
+        epochs: float,
+    ) -> Compared:
+        """Compares a batch with its candidates, and lets the momentum towers and the queue go one step on.
+
+        Args:
+            model: The retriever that is trained.
+            pixels: (B, 3, S, S) float in [0, 1].
+            texts: Ids and mask, each (B, L), with [CLS] first.
+            embeds: Of the pictures and of the texts, each (B, E), L2-normalised.
+            ids: (B,) int64; equal ids are the same picture. None: each text belongs to its own picture alone.
+            epochs: Epochs done so far.
+        """
+        own_images, own_texts = embeds
+        places = torch.arange(len(pixels), device=pixels.device)
+        ids, kept = (places, torch.full_like(places, NOBODY)) if ids is None else (ids, ids)
+        if self.settings is None:
+            image_to_text, text_to_image = own_images @ own_texts.T, own_texts @ own_images.T
+            i2t, t2i = image_to_text / self.temperature, text_to_image / self.temperature
+            targets = matching_targets(ids, ids)
+            return Compared(contrastive_loss(i2t, t2i, targets, targets), i2t, t2i)
+
+        self.towers.follow(model)
+        images_m, texts_m = self.towers.embed(normalise_pixels(pixels), *texts)
+        all_images = torch.cat([images_m, self.queue.image_queue.T.clone()])
+        all_texts = torch.cat([texts_m, self.queue.text_queue.T.clone()])
+        hard = matching_targets(ids, torch.cat([ids, self.queue.idx_queue[0]]))
+        alpha = self.settings.alpha_at(epochs)
+        with torch.no_grad():
+            i2t_targets = alpha * (images_m @ all_texts.T / self.temperature).softmax(1) + (1 - alpha) * hard
+            t2i_targets = alpha * (texts_m @ all_images.T / self.temperature).softmax(1) + (1 - alpha) * hard
+        i2t, t2i = own_images @ all_texts.T / self.temperature, own_texts @ all_images.T / self.temperature
+        self.queue.push(images_m, texts_m, kept)
+        loss = contrastive_loss(i2t, t2i, i2t_targets, t2i_targets)
+        return Compared(loss, i2t[:, : len(ids)], t2i[:, : len(ids)])
