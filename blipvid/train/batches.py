@@ -1,4 +1,4 @@
-"""What objectives are fed with: pictures with captions, and pictures with questions.
+"""What objectives are fed with: pictures with captions, questions, sentences about two of them, or dialogs.
 
 Drawing and loading ahead is in `images.py`; this says only what is asked for and how it is put together.
 """
@@ -29,11 +29,12 @@ class Feed(Generic[B]):
 
     Attributes:
         sources: Where it can come from.
-        gather: Makes a batch of pixels (B, 3, S, S) uint8 RGB and of what a source says of each picture.
+        gather: Makes a batch of pixels, of what a source says of each picture, and of the pictures' ids (B,) int64
+            where the source has any.
     """
 
     sources: Registry[DrawBatch]
-    gather: Callable[[torch.Tensor, Sequence[Any]], B]
+    gather: Callable[[torch.Tensor, Sequence[Any], torch.Tensor | None], B]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,12 @@ class CaptionBatch:
     ids: torch.Tensor
 
     @classmethod
-    def gather(cls, pixels: torch.Tensor, captions: Sequence[str]) -> "CaptionBatch":
-        """Makes a batch of pictures (B, 3, S, S) and the caption of each."""
-        numbers = {text: place for place, text in enumerate(dict.fromkeys(captions))}
-        return cls(pixels, list(captions), torch.tensor([numbers[text] for text in captions]))
+    def gather(cls, pixels: torch.Tensor, captions: Sequence[str], ids: torch.Tensor | None = None) -> "CaptionBatch":
+        """Makes a batch of pictures (B, 3, S, S) and the caption of each; without ids, equal captions are one."""
+        if ids is None:
+            numbers = {text: place for place, text in enumerate(dict.fromkeys(captions))}
+            ids = torch.tensor([numbers[text] for text in captions])
+        return cls(pixels, list(captions), ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ class QuestionBatch:
     weights: torch.Tensor
 
     @classmethod
-    def gather(cls, pixels: torch.Tensor, asked: Sequence[Sequence[Asked]]) -> "QuestionBatch":
+    def gather(
+        cls, pixels: torch.Tensor, asked: Sequence[Sequence[Asked]], ids: torch.Tensor | None = None
+    ) -> "QuestionBatch":
         """Makes a batch of pictures (B, 3, S, S) and the questions of each, every one with its weighted answers.
 
         Raises:
@@ -99,8 +104,72 @@ class QuestionBatch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PairBatch:
+    """B sentences about two pictures each.
+
+    Attributes:
+        pixels: (2B, 3, S, S) uint8 RGB, all first pictures before all second ones.
+        sentences: B sentences.
+        labels: (B,) int64, 1 where the sentence is true.
+    """
+
+    pixels: torch.Tensor
+    sentences: list[str]
+    labels: torch.Tensor
+
+    @classmethod
+    def gather(
+        cls, pixels: torch.Tensor, said: Sequence[tuple[str, bool]], ids: torch.Tensor | None = None
+    ) -> "PairBatch":
+        """Makes a batch of two pictures each (B, 2, 3, S, S), and of a sentence and whether it is true."""
+        labels = torch.tensor([int(true) for _, true in said])
+        return cls(pixels.transpose(0, 1).flatten(0, 1), [sentence for sentence, _ in said], labels)
+
+
+@dataclass(frozen=True, slots=True)
+class DialogBatch:
+    """B pictures with a caption and the same number of dialogs each, of which the last answer is right or wrong.
+
+    Attributes:
+        pixels: (B, 3, S, S) uint8 RGB.
+        captions: B captions.
+        dialogs: D dialogs, D a multiple of B; those of one picture stand together.
+        labels: (D,) int64, 1 where the last answer is right.
+    """
+
+    pixels: torch.Tensor
+    captions: list[str]
+    dialogs: list[str]
+    labels: torch.Tensor
+
+    @classmethod
+    def gather(
+        cls,
+        pixels: torch.Tensor,
+        said: Sequence[tuple[str, Sequence[tuple[str, bool]]]],
+        ids: torch.Tensor | None = None,
+    ) -> "DialogBatch":
+        """Makes a batch of pictures (B, 3, S, S), and of the caption and the judged dialogs of each.
+
+        Raises:
+            DataError: The pictures do not have equally many dialogs, at least one.
+        """
+        judged = [pair for _, own in said for pair in own]
+        if len({len(own) for _, own in said}) > 1 or not judged:
+            raise DataError("a batch of dialogs: each picture needs equally many, at least one; mend their source.")
+        labels = torch.tensor([int(right) for _, right in judged])
+        return cls(pixels, [caption for caption, _ in said], [dialog for dialog, _ in judged], labels)
+
+
 CAPTIONED = Feed(Registry[DrawBatch]("blipvid.pictures", "source of pictures with captions"), CaptionBatch.gather)
 """Sources say a caption of each picture."""
 
 ASKED = Feed(Registry[DrawBatch]("blipvid.questions", "source of pictures with questions"), QuestionBatch.gather)
 """Sources say a list of questions of each picture, every one `Asked`."""
+
+PAIRED = Feed(Registry[DrawBatch]("blipvid.pairs", "source of pairs of pictures"), PairBatch.gather)
+"""Sources give two pictures each, (B, 2, S, S, 3), and say a sentence and whether it is true."""
+
+IN_DIALOG = Feed(Registry[DrawBatch]("blipvid.dialogs", "source of dialogs about pictures"), DialogBatch.gather)
+"""Sources say a caption and judged dialogs of each picture."""

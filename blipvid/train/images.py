@@ -45,7 +45,7 @@ class DrawnBatches(Dataset[B], Generic[B]):
     def __getitem__(self, step: int) -> B:
         rng = np.random.default_rng([self.seed, self.rank, step])
         pixels, said = self.draw(rng, self.settings.batch_size, self.size_px, **self.settings.options_of(step))
-        return self.gather(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), said)
+        return self.gather(torch.from_numpy(np.moveaxis(pixels, -1, -3).copy()), said, None)
 
 
 def batches(feed: Feed[B], settings: Pictures, size_px: int, seed: int, steps: range, rank: int = 0) -> Iterator[B]:
