@@ -16,6 +16,7 @@ from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
+from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.checkpoints import State, second_names
 from blipvid.models.layouts import TIED, to_hugging_face
 from blipvid.models.med import DROPOUT
@@ -31,6 +32,7 @@ LAYOUTS = ("blipvid", "official", "hf")
 _KINDS: dict[type[BlipModel], tuple[str, str | None]] = {
     BlipPretrained: ("pretrain", None),
     BlipRetriever: ("retrieval", "BlipForImageTextRetrieval"),
+    BlipCaptioner: ("caption", "BlipForConditionalGeneration"),
     BlipAnswerer: ("vqa", "BlipForQuestionAnswering"),
 }
 """Model -> its task in model files, and transformers' class for it where there is one."""

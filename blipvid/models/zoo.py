@@ -10,6 +10,7 @@ from blipvid.core.errors import CapabilityError, CheckpointError, ConfigError
 from blipvid.core.places import PACKAGE, definitions
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
+from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, file_sha256, load_into, read_state
 from blipvid.models.precision import Precision
 from blipvid.models.pretrained import BlipPretrained
@@ -17,7 +18,12 @@ from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec
 from blipvid.models.tokenizer import load_tokenizer
 
-_BUILDERS: dict[str, type[BlipModel]] = {"pretrain": BlipPretrained, "retrieval": BlipRetriever, "vqa": BlipAnswerer}
+_BUILDERS: dict[str, type[BlipModel]] = {
+    "pretrain": BlipPretrained,
+    "retrieval": BlipRetriever,
+    "caption": BlipCaptioner,
+    "vqa": BlipAnswerer,
+}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import torch
 from torch.nn.functional import normalize
 
+from blipvid.core.features import Features
+from blipvid.models.med import Memory
 from blipvid.models.pretrained import BlipPretrained
 from blipvid.train.batches import CAPTIONED, CaptionBatch
 from blipvid.train.contrast import Contrast
@@ -13,6 +15,9 @@ from blipvid.train.recipe import PretrainLosses
 
 NEGATIVE_FLOOR = 1e-4
 """Weight that every wrong pair has besides its likeness. Source: salesforce/BLIP models/blip_pretrain.py."""
+
+Tokens = tuple[torch.Tensor, torch.Tensor]
+"""Ids and mask, each (B, L), with [CLS] first."""
 
 
 class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses]):
@@ -38,31 +43,45 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
             epochs: Epochs done so far, fractions included.
 
         Returns:
-            Scalars `itc`, `itm` and `lm`; training minimises their sum.
+            Scalars `itc`, `itm` and `lm`, each times its weight; training minimises their sum.
 
         Source: salesforce/BLIP models/blip_pretrain.py.
         """
-        model = self.model
-        self.contrast.bound_temperature()
+        model, weights = self.model, self.settings.weights
         texts, mask = (part.to(model.device) for part in model.tokenizer(batch.captions, self.settings.max_tokens))
         pixels = batch.pixels.to(model.device).float() / 255.0
         features = model.encode_images(pixels)
-        of_images = normalize(features.embeds.float(), dim=-1)
-        of_texts = normalize(model.text_proj(read_firsts(model.text_encoder, texts, mask)).float(), dim=-1)
-        compared = self.contrast(model, pixels, (texts, mask), (of_images, of_texts), None, epochs)
+        memory = model.text_encoder.remember(features.tokens, keep=True)
+        losses = {}
+        if weights.itc or weights.itm:
+            itc, itm = self._compare(pixels, features, (texts, mask), memory, epochs)
+            losses |= {"itc": weights.itc * itc, "itm": weights.itm * itm}
+        if weights.lm:
+            losses["lm"] = weights.lm * self._write(features, (texts, mask), memory)
+        return losses
 
-        places = torch.arange(len(texts), device=model.device)
+    def _compare(
+        self, pixels: torch.Tensor, features: Features, texts: Tokens, memory: Memory, epochs: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the losses of ITC and ITM."""
+        model = self.model
+        self.contrast.bound_temperature()
+        of_images = normalize(features.embeds.float(), dim=-1)
+        of_texts = normalize(model.text_proj(read_firsts(model.text_encoder, *texts)).float(), dim=-1)
+        compared = self.contrast(model, pixels, texts, (of_images, of_texts), None, epochs)
+        places = torch.arange(len(pixels), device=model.device)
         same = places[:, None] == places
         drawn = draw_negatives(
             for_texts=negative_weights(compared.text_to_image, same, NEGATIVE_FLOOR),
             for_images=negative_weights(compared.image_to_text, same, NEGATIVE_FLOOR),
         )
-        memory = model.text_encoder.remember(features.tokens, keep=True)
-        itm = match_pairs(model, memory, (texts, mask), (places, drawn.images), (places, drawn.texts))
+        return compared.itc, match_pairs(model, memory, texts, (places, drawn.images), (places, drawn.texts))
 
-        written = texts.clone()
+    def _write(self, features: Features, texts: Tokens, memory: Memory) -> torch.Tensor:
+        """Returns the loss of LM; the decoder has the same keys and values where it shares cross-attention."""
+        model, (ids, mask) = self.model, texts
+        written = ids.clone()
         written[:, 0] = model.tokenizer.dec
         if not model.shares_cross_attention:
             memory = model.text_decoder.remember(features.tokens)
-        lm = lm_loss(model.text_decoder(written, mask, memory).float(), lm_labels(written, mask))
-        return {"itc": compared.itc, "itm": itm, "lm": lm}
+        return lm_loss(model.text_decoder(written, mask, memory).float(), lm_labels(written, mask))

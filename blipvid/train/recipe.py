@@ -8,6 +8,7 @@ from pydantic import Field
 from blipvid.core.config import Settings, did_you_mean, read_yaml, validate
 from blipvid.core.errors import ConfigError
 from blipvid.core.places import definitions
+from blipvid.models.captioner import PROMPT
 
 
 class Pictures(Settings):
@@ -82,16 +83,32 @@ class ContrastiveLosses(Losses):
     momentum: Momentum | None = Momentum()
 
 
+class Weights(Settings):
+    """What each loss of pre-training counts; the official code and the paper have 1 for all.
+
+    Attributes:
+        itc: Contrastive.
+        itm: Matching.
+        lm: Language model.
+    """
+
+    itc: float = Field(default=1.0, ge=0)
+    itm: float = Field(default=1.0, ge=0)
+    lm: float = Field(default=1.0, ge=0)
+
+
 class PretrainLosses(ContrastiveLosses):
     """ITC, ITM and LM, as in pre-training.
 
     Attributes:
         kind: The word that chooses this objective.
+        weights: What each loss counts; one that counts nothing is not computed.
     """
 
     kind: Literal["pretrain"]
     max_tokens: int = Field(default=30, ge=3)
     momentum: Momentum | None = Momentum(alpha_epochs=2.0)
+    weights: Weights = Weights()
 
 
 class RetrievalLosses(ContrastiveLosses):
@@ -104,6 +121,19 @@ class RetrievalLosses(ContrastiveLosses):
 
     kind: Literal["retrieval"]
     negatives_of_all: bool = True
+
+
+class CaptionLosses(Losses):
+    """LM loss of captions, as in fine-tuning for captioning.
+
+    Attributes:
+        kind: The word that chooses this objective.
+        prompt: What every caption begins with; it is not learnt.
+    """
+
+    kind: Literal["caption"]
+    max_tokens: int = Field(default=40, ge=3)
+    prompt: str = PROMPT
 
 
 class VqaLosses(Losses):
@@ -187,7 +217,7 @@ class Recipe(Settings):
     start_waves: float | None = Field(default=None, gt=0)
     start_cross_std: float | None = Field(default=None, gt=0)
     pictures: Pictures
-    objective: Annotated[PretrainLosses | RetrievalLosses | VqaLosses, Field(discriminator="kind")]
+    objective: Annotated[PretrainLosses | RetrievalLosses | CaptionLosses | VqaLosses, Field(discriminator="kind")]
     optimiser: Optimiser
     schedule: Schedule = Schedule()
     steps: int = Field(ge=1)

@@ -6,10 +6,11 @@ from typing import Any
 
 from blipvid.models.convert import convert
 from blipvid.models.zoo import load_spec
+from blipvid.train.captioning import CaptionObjective
 from blipvid.train.loop import Step, train
 from blipvid.train.objective import Objective
 from blipvid.train.pretrain import PretrainObjective
-from blipvid.train.recipe import Losses, PretrainLosses, Recipe, RetrievalLosses, VqaLosses
+from blipvid.train.recipe import CaptionLosses, Losses, PretrainLosses, Recipe, RetrievalLosses, VqaLosses
 from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.start import first_model
 from blipvid.train.vqa import VqaObjective
@@ -17,6 +18,7 @@ from blipvid.train.vqa import VqaObjective
 OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
     PretrainLosses: PretrainObjective,
     RetrievalLosses: RetrievalObjective,
+    CaptionLosses: CaptionObjective,
     VqaLosses: VqaObjective,
 }
 

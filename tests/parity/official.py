@@ -3,9 +3,8 @@
 import torch
 
 from blipvid.models.answerer import BlipAnswerer
-from blipvid.models.blip import BlipModel
+from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.checkpoints import load_into
-from blipvid.models.decoder import MedDecoder
 from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec, TextSize, VisionSize
@@ -73,16 +72,13 @@ def pretrained_of(goldens: Goldens) -> BlipPretrained:
     return model.eval()
 
 
-class Captioner(BlipModel):
-    """The vision tower and a decoder that looks at the picture."""
-
-    def __init__(self, goldens: Goldens) -> None:
-        case = goldens["captioning"]
-        spec = spec_of(case, str(goldens.vocab), "caption")
-        super().__init__(spec, load_tokenizer(spec.vocab))
-        self.text_decoder = MedDecoder(spec.text, len(self.tokenizer), memory_width=spec.vision.width)
-        load_into(self, case.tensors("weights"), "captioning")
-        self.eval().requires_grad_(requires_grad=False)
+def captioner_of(goldens: Goldens) -> BlipCaptioner:
+    """Builds our captioner with the recorded weights, in evaluation mode."""
+    case = goldens["captioning"]
+    spec = spec_of(case, str(goldens.vocab), "caption")
+    model = BlipCaptioner(spec, load_tokenizer(spec.vocab))
+    load_into(model, case.tensors("weights"), "captioning")
+    return model.eval().requires_grad_(requires_grad=False)
 
 
 def unit_range(normalised: torch.Tensor) -> torch.Tensor:
