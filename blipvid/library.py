@@ -242,7 +242,7 @@ def load_model(name: str, device: str = "cpu", precision: str = "fp32", image_si
     Raises:
         ConfigError: No such model, device or precision, a wrong model file, or a size that the model cannot take.
         CheckpointError: The weights cannot be fetched, are damaged, are not the ones named, or do not fit.
-        CapabilityError: This version has no model for the task.
+        CapabilityError: The task needs towers of one width, and these are not.
     """
     device = choose_device(device)
     patch = zoo.load_spec(name).vision.patch

@@ -11,6 +11,7 @@ import typer
 from blipvid.bench import catalogue, consoles, file_commands
 from blipvid.bench.choices import Format, Precision
 from blipvid.core.errors import BlipvidError, ConfigError
+from blipvid.core.registry import Registry
 from blipvid.core.threads import wait_passively
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ app = typer.Typer(
 app.add_typer(catalogue.models, name="models")
 app.add_typer(catalogue.datasets, name="datasets")
 
+ANNOUNCED: Registry[Any] = Registry("blipvid.commands", "command")
+"""Commands of other rooms and packages: functions as typer takes them."""
+
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong option or argument; its own name for it has moved between versions."""
 
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     wait_passively()
     try:
+        _add_announced_commands()
         code = app(given, prog_name="blipvid", standalone_mode=False)
     except _USAGE_ERROR as error:  # one line like every other error, not the four that typer prints
         message = error.format_message()
@@ -70,6 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         consoles.err().print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from error
     raise SystemExit(code)
+
+
+def _add_announced_commands() -> None:
+    """Adds what rooms that this one does not know announce, as training does."""
+    have = {command.name for command in app.registered_commands}
+    for name in ANNOUNCED:
+        if name not in have:
+            app.command(name)(ANNOUNCED.get(name))
 
 
 @app.callback()

@@ -45,7 +45,7 @@ def build(dataset: Any, root: Path | None) -> Path:
                 write_clip(clip, temporary)
     _write_lines(folder / CAPTIONS, _caption_rows(clips))
     _write(folder / ANSWERS, "".join(f"{answer}\n" for answer in all_answers()))
-    _write_lines(folder / QUESTIONS, _question_rows(clips))
+    _write_lines(folder / QUESTIONS, question_rows(clips))
     return folder
 
 
@@ -110,7 +110,8 @@ def _caption_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
         yield {"clip": clip.id, "caption": clip.caption, "twin": clip.twin, "twist": clip.twist}
 
 
-def _question_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
+def question_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
+    """Yields the questions about clips, as `read_questions` gives them."""
     rng, asked = np.random.default_rng(SEED), Counter[str]()
     for clip in clips:
         for question in one_of_each(rng, clip_questions(clip), asked):

@@ -18,9 +18,11 @@ from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
 from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.checkpoints import State, second_names
+from blipvid.models.dialog_ranker import BlipDialogRanker
 from blipvid.models.layouts import TIED, to_hugging_face
 from blipvid.models.med import DROPOUT
 from blipvid.models.med import LAYER_NORM_EPS as TEXT_EPS
+from blipvid.models.pair_judge import BlipPairJudge
 from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec
@@ -34,6 +36,8 @@ _KINDS: dict[type[BlipModel], tuple[str, str | None]] = {
     BlipRetriever: ("retrieval", "BlipForImageTextRetrieval"),
     BlipCaptioner: ("caption", "BlipForConditionalGeneration"),
     BlipAnswerer: ("vqa", "BlipForQuestionAnswering"),
+    BlipPairJudge: ("nlvr", None),
+    BlipDialogRanker: ("visdial", None),
 }
 """Model -> its task in model files, and transformers' class for it where there is one."""
 

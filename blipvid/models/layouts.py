@@ -35,6 +35,8 @@ def _template(pattern: str) -> str:
     return re.sub(r"\([^)]*\)", "{}", pattern).replace("\\.", ".")
 
 
+_CROSS_ATTENTION = re.compile(r"(.+\.crossattention\.(?:self|output\.dense))(\..+)")
+
 _TO_HUGGING_FACE = tuple((re.compile(official), theirs) for official, theirs in _HUGGING_FACE)
 _TO_OFFICIAL = tuple((re.compile(_pattern(theirs)), _template(official)) for official, theirs in _HUGGING_FACE)
 
@@ -72,4 +74,17 @@ def kind_of(keys: Iterable[str]) -> str:
         if "itm_head" in tops:
             return "a pre-training checkpoint"
         return "a VQA checkpoint" if "text_encoder" in tops else "a captioning checkpoint"
-    return "a retrieval checkpoint" if "itm_head" in tops else "a feature-extractor checkpoint"
+    if "itm_head" in tops:
+        return "a retrieval checkpoint" if "vision_proj" in tops else "a VisDial checkpoint"
+    return "a feature-extractor checkpoint"
+
+
+def twin_names(key: str) -> tuple[str, ...]:
+    """Returns the two names under which a twin tower begins with a parameter of plain cross-attention.
+
+    None of any other parameter: those have one name in both towers, or no counterpart, as what merges.
+
+    Source: salesforce/BLIP models/blip_nlvr.py `load_checkpoint`.
+    """
+    found = _CROSS_ATTENTION.fullmatch(key)
+    return tuple(f"{found[1]}{number}{found[2]}" for number in (0, 1)) if found else ()

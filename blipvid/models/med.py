@@ -10,7 +10,8 @@ Decoding is a third use of the same layers, in `decoder.py`; reading many texts 
 Source: salesforce/BLIP models/med.py; Li et al. 2022, section 3.1.
 """
 
-from typing import cast
+from collections.abc import Iterable
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -39,6 +40,18 @@ class Projections(nn.Module):
         """(B, L, D) -> (B, H, L, D/H)."""
         return states.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
 
+    def keys_values(self, states: torch.Tensor) -> KeysValues:
+        """Returns keys and values, each (B, H, V, D/H), of states (B, V, memory width)."""
+        return self.split(self.key(states)), self.split(self.value(states))
+
+    def context(self, x: torch.Tensor, keys_values: KeysValues, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Returns what x (B, L, D) gathers from the keys and values: (B, L, D)."""
+        keys, values = keys_values
+        gathered = scaled_dot_product_attention(
+            self.split(self.query(x)), keys, values, mask, DROPOUT if self.training else 0.0
+        )
+        return gathered.transpose(-2, -3).flatten(-2)
+
 
 class ResidualNorm(nn.Module):
     """Dense, dropout, LayerNorm of the sum with the residual: how each sub-layer of a post-norm BERT ends."""
@@ -63,20 +76,24 @@ class Attention(nn.Module):
         self.output = ResidualNorm(width, width)
 
     def keys_values(self, states: torch.Tensor) -> KeysValues:
-        """Returns keys and values, each (B, H, V, D/H), of states (B, V, memory width)."""
-        return self.self.split(self.self.key(states)), self.self.split(self.self.value(states))
-
-    def context(self, x: torch.Tensor, keys_values: KeysValues, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Returns what x (B, L, D) gathers from the keys and values: (B, L, D), before the output projection."""
-        keys, values = keys_values
-        gathered = scaled_dot_product_attention(
-            self.self.split(self.self.query(x)), keys, values, mask, DROPOUT if self.training else 0.0
-        )
-        return gathered.transpose(-2, -3).flatten(-2)
+        """As `Projections.keys_values`."""
+        return self.self.keys_values(states)
 
     def forward(self, x: torch.Tensor, keys_values: KeysValues, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Returns (B, L, D); mask is bool, True where attention is allowed, broadcastable to (B, H, L, V)."""
-        return self.output(self.context(x, keys_values, mask), x)
+        return self.output(self.self.context(x, keys_values, mask), x)
+
+
+class CrossAttention(Protocol):
+    """What a layer looks at its memory with: an `Attention`, or one that looks at two pictures apart."""
+
+    def keys_values(self, states: torch.Tensor) -> KeysValues:
+        """Returns keys and values of the tokens in a memory."""
+        ...
+
+    def __call__(self, x: torch.Tensor, keys_values: KeysValues, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Returns (B, L, D), what x (B, L, D) becomes by looking at them."""
+        ...
 
 
 class Intermediate(nn.Module):
@@ -94,10 +111,10 @@ class Intermediate(nn.Module):
 class MedLayer(nn.Module):
     """Self-attention, cross-attention where there is a memory, feed-forward."""
 
-    def __init__(self, size: TextSize, memory_width: int) -> None:
+    def __init__(self, size: TextSize, crossattention: CrossAttention) -> None:
         super().__init__()
         self.attention = Attention(size.width, size.heads)
-        self.crossattention = Attention(size.width, size.heads, memory_width)
+        self.crossattention = crossattention
         self.intermediate = Intermediate(size.width, size.mlp)
         self.output = ResidualNorm(size.mlp, size.width)
 
@@ -124,9 +141,9 @@ class Embeddings(nn.Module):
 class Layers(nn.Module):
     """The stack of layers, under the official name `encoder.layer`."""
 
-    def __init__(self, size: TextSize, memory_width: int) -> None:
+    def __init__(self, layers: Iterable[MedLayer]) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(MedLayer(size, memory_width) for _ in range(size.depth))
+        self.layer = nn.ModuleList(layers)
 
 
 class Memory:
@@ -205,8 +222,15 @@ class MedEncoder(nn.Module):
     def __init__(self, size: TextSize, vocab_size: int, memory_width: int) -> None:
         super().__init__()
         self.embeddings = Embeddings(size, vocab_size)
-        self.encoder = Layers(size, memory_width)
+        self.encoder = Layers(
+            MedLayer(size, self.cross_attention(number, size, memory_width)) for number in range(size.depth)
+        )
         self.apply(initialise)
+
+    @staticmethod
+    def cross_attention(number: int, size: TextSize, memory_width: int) -> CrossAttention:
+        """Makes what layer `number` looks at its memory with; a tower that looks in another way has its own."""
+        return Attention(size.width, size.heads, memory_width)
 
     @property
     def layers(self) -> list[MedLayer]:

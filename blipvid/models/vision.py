@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from blipvid.core.errors import CheckpointError
 from blipvid.models.spec import VisionSize
@@ -50,6 +51,15 @@ def build_vision(size: VisionSize, image_size: int, drop_path: float = 0.0) -> V
         drop_path_rate=drop_path,
         norm_layer=partial(nn.LayerNorm, eps=LAYER_NORM_EPS),
     )
+
+
+def recompute(tower: VisionTransformer, blocks: int) -> None:
+    """Lets the last blocks of a tower keep nothing for the way back, which computes them again; training only.
+
+    Source: salesforce/BLIP models/vit.py `ckpt_layer`, which does so for attention and MLP of each block.
+    """
+    for block in list(tower.blocks)[len(tower.blocks) - blocks :]:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def normalise_pixels(pixels: torch.Tensor) -> torch.Tensor:

@@ -6,23 +6,27 @@ from pathlib import Path
 import torch
 
 from blipvid.core.config import did_you_mean, read_yaml, validate
-from blipvid.core.errors import CapabilityError, CheckpointError, ConfigError
+from blipvid.core.errors import CheckpointError, ConfigError
 from blipvid.core.places import PACKAGE, definitions
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
 from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, file_sha256, load_into, read_state
+from blipvid.models.dialog_ranker import BlipDialogRanker
+from blipvid.models.pair_judge import BlipPairJudge
 from blipvid.models.precision import Precision
 from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
-from blipvid.models.spec import ModelSpec
+from blipvid.models.spec import ModelSpec, Task
 from blipvid.models.tokenizer import load_tokenizer
 
-_BUILDERS: dict[str, type[BlipModel]] = {
+_BUILDERS: dict[Task, type[BlipModel]] = {
     "pretrain": BlipPretrained,
     "retrieval": BlipRetriever,
     "caption": BlipCaptioner,
     "vqa": BlipAnswerer,
+    "nlvr": BlipPairJudge,
+    "visdial": BlipDialogRanker,
 }
 
 
@@ -93,16 +97,7 @@ def _vocabulary(vocab: str, folder: Path) -> str:
 
 
 def model_class(spec: ModelSpec) -> type[BlipModel]:
-    """Returns the class that a model file asks for, from which its abilities can be read without any weights.
-
-    Raises:
-        CapabilityError: This version has no model for the task.
-    """
-    if spec.task not in _BUILDERS:
-        raise CapabilityError(
-            f"model '{spec.name}' is a {spec.task} model, and this version of blipvid runs {', '.join(_BUILDERS)} "
-            "models only; choose one of these ('blipvid models list')."
-        )
+    """Returns the class that a model file asks for, from which its abilities can be read without any weights."""
     return _BUILDERS[spec.task]
 
 
@@ -115,7 +110,7 @@ def build(spec: ModelSpec, image_size: int | None = None, drop_path: float = 0.0
         drop_path: Stochastic depth of the vision tower; training only.
 
     Raises:
-        CapabilityError: This version has no model for the task.
+        CapabilityError: The task needs towers of one width, and these are not.
         ConfigError: The vocabulary cannot be loaded, or does not have the size that the model file states.
     """
     kind = model_class(spec)
@@ -146,7 +141,7 @@ def load_model(
     Raises:
         ConfigError: No such model, or a wrong model file.
         CheckpointError: The weights cannot be fetched, are damaged, are not the ones named, or do not fit.
-        CapabilityError: This version has no model for the task.
+        CapabilityError: The task needs towers of one width, and these are not.
     """
     spec = load_spec(name_or_path)
     arithmetic = Precision(precision)

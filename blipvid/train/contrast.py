@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from blipvid.core.errors import ConfigError
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.vision import normalise_pixels
 from blipvid.train.losses import contrastive_loss, matching_targets
@@ -51,6 +52,18 @@ class Contrast(nn.Module):
             self.towers = MomentumTowers(model, self.settings.momentum)
             self.queue = FeatureQueue(model.text_proj.out_features, self.settings.queue)
 
+    def check(self, pictures: int) -> None:
+        """Makes sure that the queue holds whole steps of so many pictures.
+
+        Raises:
+            ConfigError: It does not.
+        """
+        if self.settings is not None and self.settings.queue % pictures:
+            raise ConfigError(
+                f"a queue of {self.settings.queue} places cannot be filled by steps of {pictures} pictures over all "
+                "processes; make 'objective.momentum.queue' a multiple of that."
+            )
+
     def bound_temperature(self) -> None:
         """Puts the temperature back into its bounds; the first thing of every step."""
         with torch.no_grad():
@@ -75,25 +88,44 @@ class Contrast(nn.Module):
             ids: (B,) int64; equal ids are the same picture. None: each text belongs to its own picture alone.
             epochs: Epochs done so far.
         """
-        own_images, own_texts = embeds
         places = torch.arange(len(pixels), device=pixels.device)
         ids, kept = (places, torch.full_like(places, NOBODY)) if ids is None else (ids, ids)
         if self.settings is None:
-            image_to_text, text_to_image = own_images @ own_texts.T, own_texts @ own_images.T
-            i2t, t2i = image_to_text / self.temperature, text_to_image / self.temperature
-            targets = matching_targets(ids, ids)
-            return Compared(contrastive_loss(i2t, t2i, targets, targets), i2t, t2i)
-
+            with exactly(pixels.device):
+                return _within(*embeds, matching_targets(ids, ids), self.temperature)
         self.towers.follow(model)
-        images_m, texts_m = self.towers.embed(normalise_pixels(pixels), *texts)
-        all_images = torch.cat([images_m, self.queue.image_queue.T.clone()])
-        all_texts = torch.cat([texts_m, self.queue.text_queue.T.clone()])
+        momentum = self.towers.embed(normalise_pixels(pixels), *texts)
+        with exactly(pixels.device):
+            compared = self._with_memory(embeds, momentum, ids, self.settings.alpha_at(epochs))
+        self.queue.push(*momentum, kept)
+        return compared
+
+    def _with_memory(
+        self,
+        own: tuple[torch.Tensor, torch.Tensor],
+        momentum: tuple[torch.Tensor, torch.Tensor],
+        ids: torch.Tensor,
+        alpha: float,
+    ) -> Compared:
+        """Compares embeddings of pictures and texts, each (B, E), with what the momentum towers made of them before."""
+        (images, texts), (images_m, texts_m) = own, momentum
+        all_images = torch.cat([images_m, self.queue.image_queue.T])
+        all_texts = torch.cat([texts_m, self.queue.text_queue.T])
         hard = matching_targets(ids, torch.cat([ids, self.queue.idx_queue[0]]))
-        alpha = self.settings.alpha_at(epochs)
         with torch.no_grad():
             i2t_targets = alpha * (images_m @ all_texts.T / self.temperature).softmax(1) + (1 - alpha) * hard
             t2i_targets = alpha * (texts_m @ all_images.T / self.temperature).softmax(1) + (1 - alpha) * hard
-        i2t, t2i = own_images @ all_texts.T / self.temperature, own_texts @ all_images.T / self.temperature
-        self.queue.push(images_m, texts_m, kept)
+        i2t, t2i = images @ all_texts.T / self.temperature, texts @ all_images.T / self.temperature
         loss = contrastive_loss(i2t, t2i, i2t_targets, t2i_targets)
         return Compared(loss, i2t[:, : len(ids)], t2i[:, : len(ids)])
+
+
+def _within(images: torch.Tensor, texts: torch.Tensor, targets: torch.Tensor, temperature: torch.Tensor) -> Compared:
+    """Compares embeddings of pictures and texts, each (B, E), with one another."""
+    similarity = images @ texts.T / temperature
+    return Compared(contrastive_loss(similarity, similarity.T, targets, targets), similarity, similarity.T)
+
+
+def exactly(device: torch.device) -> torch.autocast:
+    """Returns a context without half precision: similarities divided by the temperature are too large for it."""
+    return torch.autocast(device.type, enabled=False)

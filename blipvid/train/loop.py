@@ -4,30 +4,30 @@ Stands on accelerate for device, precision, many processes and saved state. Know
 ones.
 """
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from torch import nn
 
 from blipvid.core.errors import ConfigError, TrainingError
-from blipvid.core.files import replacing
-from blipvid.train.images import batches
+from blipvid.train.images import Loaded, batches, steps_per_epoch
 from blipvid.train.objective import Objective
 from blipvid.train.optim import build_optimiser, learning_rate
 from blipvid.train.recipe import Recipe
+from blipvid.train.states import claim, last_whole, open_metrics, resume, save, write_metrics
 
 T = TypeVar("T", bound=Objective[Any, Any, Any])
 
-STATE = "state-"
-METRICS = "metrics.jsonl"
-RECIPE = "recipe.json"
+Validate = Callable[[nn.Module, int], Mapping[str, float]]
+"""validate(objective, step) -> metrics by name; called on the main process alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Step:
         lr: Learning rate of the step.
         pictures_per_s: Mean since the run began or went on, over all processes.
         remaining_s: Estimated seconds to the last step.
+        scores: Metrics of a validation after this step, by name; mostly none.
+        broken: Samples that could not be read and were replaced, by name.
     """
 
     number: int
@@ -49,11 +51,45 @@ class Step:
     lr: float
     pictures_per_s: float
     remaining_s: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+    broken: Sequence[str] = ()
 
     @property
     def loss(self) -> float:
         """The sum of the losses."""
         return sum(self.losses.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a training is.
+
+    Attributes:
+        steps: Optimiser steps.
+        epoch_steps: Of one epoch.
+    """
+
+    steps: int
+    epoch_steps: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, batches_per_epoch: int | None) -> "Length":
+        """Reads it from a recipe and from the batches of one pass over the data, None where that has no end.
+
+        Raises:
+            ConfigError: The recipe counts epochs and nothing says how long one is.
+        """
+        own = None if batches_per_epoch is None else max(1, batches_per_epoch // recipe.accumulate)
+        epoch = recipe.epoch_steps or own
+        if recipe.epochs is not None:
+            if epoch is None:
+                raise ConfigError(
+                    f"recipe '{recipe.name}' counts 'epochs', but pictures drawn without end have none; give 'steps', "
+                    "or say how long an epoch is with 'epoch_steps'."
+                )
+            return cls(recipe.epochs * epoch, epoch)
+        assert recipe.steps is not None  # a recipe has one of the two
+        return cls(recipe.steps, epoch or recipe.steps)
 
 
 def train(
@@ -63,130 +99,144 @@ def train(
     folder: Path,
     device: str = "auto",
     report: Callable[[Step], None] = lambda step: None,
+    validate: Validate | None = None,
+    trackers: Sequence[str] = (),
+    data_root: Path | None = None,
 ) -> T:
-    """Trains an objective, going on from the last checkpoint in the folder where there is one.
+    """Trains an objective, going on from the last whole state in the folder where there is one.
 
     Args:
         objective: A model with its losses.
         recipe: The recipe.
         size_px: Side of the pictures (S).
-        folder: For checkpoints and `metrics.jsonl`, one line a step.
+        folder: For states and `metrics.jsonl`, one line a step.
         device: `auto` takes an accelerator where there is one, `cpu` does not.
         report: Told of every step.
+        validate: Called as often as `recipe.validation` says.
+        trackers: Names of accelerate's trackers, for instance `tensorboard` or `wandb`.
+        data_root: Folder below which sets of pictures lie; None takes $BLIPVID_DATA.
 
     Returns:
         The objective, trained.
 
     Raises:
-        ConfigError: The folder holds a run of another recipe, or the pictures cannot be had.
-        TrainingError: A loss is not a number; the last checkpoint stays as it was.
+        ConfigError: The folder holds a run of another recipe, or the recipe does not fit its data.
+        DataError: The pictures cannot be had.
+        TrainingError: A loss is not a number, or a state cannot be written; the last whole state stays as it was.
     """
-    accelerator = Accelerator(
-        cpu=device == "cpu", mixed_precision="no" if recipe.precision == "fp32" else recipe.precision
-    )
-    _claim(folder, recipe)
+    accelerator = _accelerator(recipe, folder, device, trackers)
+    feed, world = objective.takes, accelerator.num_processes
+    length = Length.of(recipe, steps_per_epoch(feed, recipe.pictures, world, data_root))
+    objective.check(recipe.pictures.batch_size * world)
+    claim(folder, recipe)
     set_seed(recipe.seed, device_specific=True)
-    plain_optimiser = build_optimiser(objective, recipe.optimiser)
-    wrapped, optimiser = accelerator.prepare(objective, plain_optimiser)
+    if recipe.compile:
+        objective.model.visual_encoder.compile()
+    wrapped, optimiser = accelerator.prepare(objective, build_optimiser(objective, recipe.optimiser))
     wrapped.train()
-    start = _resume(accelerator, folder)
-    _forget_metrics_after(folder / METRICS, start)
-    data = batches(
-        objective.takes, recipe.pictures, size_px, recipe.seed, range(start, recipe.steps), accelerator.process_index
+    start = resume(accelerator, folder)
+    loaded = batches(
+        feed,
+        recipe.pictures,
+        size_px,
+        recipe.seed,
+        range(start * recipe.accumulate, length.steps * recipe.accumulate),
+        accelerator.process_index,
+        world,
+        data_root,
     )
-    epoch_steps = recipe.epoch_steps or recipe.steps
-    began, at_once = time.monotonic(), recipe.pictures.batch_size * accelerator.num_processes
-    with (folder / METRICS).open("a", buffering=1, encoding="utf-8") as metrics:
-        for number, batch in enumerate(data, start):
-            lr = learning_rate(number, recipe.steps, epoch_steps, recipe.optimiser.lr, recipe.schedule)
+    with ExitStack() as open_files:
+        metrics = open_files.enter_context(open_metrics(folder, start)) if accelerator.is_main_process else None
+        began = time.monotonic()
+        for number in range(start, length.steps):
+            lr = learning_rate(number, length.steps, length.epoch_steps, recipe.optimiser.lr, recipe.schedule)
             for group in optimiser.param_groups:
                 group["lr"] = lr
-            losses = wrapped(batch, number / epoch_steps)
-            total = sum(losses.values(), torch.zeros((), device=accelerator.device))
-            _demand_finite(total, losses, number, start, folder)
-            accelerator.backward(total)
+            pieces = islice(loaded, recipe.accumulate)
+            losses, broken = _learn(accelerator, wrapped, pieces, recipe, number / length.epoch_steps)
+            _demand_finite(losses, number, folder)
             if recipe.optimiser.clip_norm is not None:
                 accelerator.clip_grad_norm_(wrapped.parameters(), recipe.optimiser.clip_norm)
             optimiser.step()
             optimiser.zero_grad()
-            per_step_s = (time.monotonic() - began) / (number + 1 - start)
-            named = {name: loss.item() for name, loss in losses.items()}
-            remaining_s = (recipe.steps - number - 1) * per_step_s
-            done = Step(number + 1, recipe.steps, named, lr, at_once / per_step_s, remaining_s)
-            if accelerator.is_main_process:
-                metrics.write(json.dumps({"step": done.number, "loss": done.loss, **named, "lr": lr}) + "\n")
-                report(done)
-            if done.number % recipe.checkpoint_steps == 0 or done.number == recipe.steps:
-                _save(accelerator, folder, done.number)
+            done = number + 1
+            due = recipe.validation and (done == length.steps or done % recipe.validation.every_steps == 0)
+            scores = _validated(accelerator, wrapped, validate, done) if validate and due else {}
+            per_step_s = (time.monotonic() - began) / (done - start)
+            if metrics is not None:
+                at_once = recipe.pictures.batch_size * recipe.accumulate * world
+                left_s = (length.steps - done) * per_step_s
+                step = Step(done, length.steps, losses, lr, at_once / per_step_s, left_s, scores, broken)
+                values = {"loss": step.loss, **losses, "lr": lr, **scores} | ({"broken": len(broken)} if broken else {})
+                write_metrics(metrics, done, values)
+                accelerator.log(values, step=done)
+                report(step)
+            if done % recipe.checkpoint_steps == 0 or done == length.steps:
+                save(accelerator, folder, done)
+    accelerator.end_training()
     return cast(T, accelerator.unwrap_model(wrapped))
 
 
-def read_metrics(path: Path) -> Iterator[dict[str, float]]:
-    """Yields what `metrics.jsonl` says of each step; a line cut off by a kill is left out."""
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                yield json.loads(line)
-
-
-def _claim(folder: Path, recipe: Recipe) -> None:
-    """Writes the recipe into a new folder, or makes sure that a used one holds a run of the same recipe."""
-    path, said = folder / RECIPE, recipe.model_dump_json(indent=2)
-    if path.is_file() and path.read_text(encoding="utf-8") != said:
-        raise ConfigError(
-            f"{folder} holds a run of another recipe, or of this one before it was changed ({RECIPE} there); "
-            "give another --out, or delete the folder."
+def _accelerator(recipe: Recipe, folder: Path, device: str, trackers: Sequence[str]) -> Accelerator:
+    # the queue is the same everywhere by construction, so it need not be sent around at every step
+    everywhere = DistributedDataParallelKwargs(broadcast_buffers=False)
+    try:
+        accelerator = Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
+            log_with=list(trackers) or None,
+            project_dir=folder,
+            kwargs_handlers=[everywhere],
         )
-    with replacing(path) as temporary:
-        temporary.write_text(said, encoding="utf-8")
+        if trackers:
+            accelerator.init_trackers(recipe.name, config={"name": recipe.name, "about": recipe.about})
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"{error} (trackers {', '.join(trackers)}, precision {recipe.precision}); install what is missing or ask "
+            "for something else."
+        ) from error
+    return accelerator
 
 
-def _states(folder: Path) -> list[tuple[int, Path]]:
-    """Returns the whole checkpoints in a folder, by their steps."""
-    return sorted((int(path.name.removeprefix(STATE)), path) for path in folder.glob(f"{STATE}*"))
+def _learn(
+    accelerator: Accelerator, wrapped: nn.Module, pieces: Iterator[Loaded[Any]], recipe: Recipe, epochs: float
+) -> tuple[dict[str, float], list[str]]:
+    """Adds up the gradients of one step.
+
+    Returns:
+        Its losses by name, means over batches and processes, and the samples that this process had to replace.
+    """
+    parts: list[dict[str, torch.Tensor]] = []
+    broken: list[str] = []
+    for place, piece in enumerate(pieces, 1):
+        last = place == recipe.accumulate
+        with nullcontext() if last else accelerator.no_sync(wrapped):
+            losses = wrapped(piece.batch, epochs)
+            total = sum(losses.values(), torch.zeros((), device=accelerator.device)) / recipe.accumulate
+            accelerator.backward(total)
+        broken += piece.broken
+        parts.append({name: loss.detach() for name, loss in losses.items()})
+    means = torch.stack([torch.stack([part[name] for part in parts]).mean() for name in parts[0]])
+    everywhere = cast(torch.Tensor, accelerator.reduce(means, "mean"))
+    return dict(zip(parts[0], everywhere.tolist(), strict=True)), broken
 
 
-def _resume(accelerator: Accelerator, folder: Path) -> int:
-    found = _states(folder)
-    if not found:
-        return 0
-    step, path = found[-1]
-    accelerator.load_state(str(path))
-    return step
-
-
-def _save(accelerator: Accelerator, folder: Path, step: int) -> None:
-    """Writes a checkpoint under a temporary name; only a whole one gets its own, and only then the last one goes."""
-    unfinished = folder / f".{STATE}unfinished"
+def _validated(accelerator: Accelerator, wrapped: nn.Module, validate: Validate, step: int) -> Mapping[str, float]:
+    accelerator.wait_for_everyone()
+    scores: Mapping[str, float] = {}
     if accelerator.is_main_process:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        wrapped.eval()
+        scores = validate(accelerator.unwrap_model(wrapped), step)
+        wrapped.train()
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(unfinished), safe_serialization=False)  # safetensors cannot hold shared parts
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        older = _states(folder)
-        unfinished.rename(folder / f"{STATE}{step:08d}")
-        for _, path in older:
-            shutil.rmtree(path)
-    accelerator.wait_for_everyone()
+    return scores
 
 
-def _forget_metrics_after(path: Path, step: int) -> None:
-    """Drops the lines of steps that are about to be done again."""
-    kept = [line for line in read_metrics(path) if line["step"] <= step]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-
-
-def _demand_finite(
-    total: torch.Tensor, losses: Mapping[str, torch.Tensor], number: int, start: int, folder: Path
-) -> None:
-    if torch.isfinite(total):
+def _demand_finite(losses: Mapping[str, float], number: int, folder: Path) -> None:
+    if all(abs(loss) < float("inf") for loss in losses.values()):
         return
-    found = ", ".join(f"{name} {loss.item():g}" for name, loss in losses.items())
-    saved = _states(folder)
-    kept = f"the checkpoint of step {saved[-1][0]} in {folder} is whole" if saved else "there is no checkpoint yet"
+    found = ", ".join(f"{name} {loss:g}" for name, loss in losses.items())
     raise TrainingError(
-        f"step {number + 1}: the loss is not a finite number ({found}); {kept}. "
+        f"step {number + 1}: the loss is not a finite number ({found}); {last_whole(folder)}. "
         "Lower 'optimiser.lr', lengthen 'schedule.warmup_steps' or set 'optimiser.clip_norm'; train into another --out."
     )

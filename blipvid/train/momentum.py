@@ -79,11 +79,9 @@ class FeatureQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, images: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> None:
-        """Puts embeddings (B, E) and ids (B,) of all processes in the place of the oldest."""
+        """Puts embeddings (B, E) and ids (B,) of all processes, which divide Q, in the place of the oldest."""
         images, texts, ids = gather_all(images), gather_all(texts), gather_all(ids)
         begin, size = int(self.ptr_queue), self.idx_queue.shape[1]
-        if size % len(ids):
-            raise ValueError(f"a queue of {size} places is no multiple of the {len(ids)} pictures of a step")
         places = slice(begin, begin + len(ids))
         self.image_queue[:, places] = images.T.to(self.image_queue.dtype)
         self.text_queue[:, places] = texts.T.to(self.text_queue.dtype)

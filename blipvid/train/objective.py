@@ -47,6 +47,13 @@ class Objective(nn.Module, ABC, Generic[M, B, S]):
                 module.train(mode and self.settings.text_dropout)
         return self
 
+    def check(self, pictures: int) -> None:
+        """Makes sure, before time is spent, that a step of so many pictures over all processes can be done.
+
+        Raises:
+            ConfigError: It cannot.
+        """
+
     @abstractmethod
     def forward(self, batch: B, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.

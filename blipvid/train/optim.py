@@ -9,12 +9,12 @@ from blipvid.train.recipe import Optimiser, Schedule
 
 
 def build_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.AdamW:
-    """Returns AdamW over all trainable parameters, biases and norms included.
+    """Returns fused AdamW over all trainable parameters, biases and norms included.
 
     Source: salesforce/BLIP train_retrieval.py (default eps, weight decay on everything).
     """
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(trainable, settings.lr, settings.betas, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(trainable, settings.lr, settings.betas, weight_decay=settings.weight_decay, fused=True)
 
 
 def learning_rate(step: int, steps: int, epoch_steps: int, peak: float, schedule: Schedule) -> float:

@@ -35,6 +35,10 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
         super().__init__(model, settings)
         self.contrast = Contrast(model, settings)
 
+    def check(self, pictures: int) -> None:
+        """Makes sure that the queue fits; see `Contrast.check`."""
+        self.contrast.check(pictures)
+
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
@@ -52,7 +56,7 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
         pixels = batch.pixels.to(model.device).float() / 255.0
         features = model.encode_images(pixels)
         memory = model.text_encoder.remember(features.tokens, keep=True)
-        losses = {}
+        losses: dict[str, torch.Tensor] = {}
         if weights.itc or weights.itm:
             itc, itm = self._compare(pixels, features, (texts, mask), memory, epochs)
             losses |= {"itc": weights.itc * itc, "itm": weights.itm * itm}

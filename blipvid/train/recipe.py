@@ -1,39 +1,16 @@
 """Training recipes: what a person writes to say how a model is made, checked before any work starts."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blipvid.core.config import Settings, did_you_mean, read_yaml, validate
 from blipvid.core.errors import ConfigError
 from blipvid.core.places import definitions
 from blipvid.models.captioner import PROMPT
-
-
-class Pictures(Settings):
-    """Where pictures come from, with captions or with questions, whichever the objective takes.
-
-    Attributes:
-        source: Name of an announced source, for instance `demo`: in entry-point group `blipvid.pictures` for captions,
-            `blipvid.questions` for questions.
-        batch_size: Pictures of one step on one device (B).
-        workers: Processes that draw or load ahead; 0 does it between the steps.
-        options: Handed to the source as keyword arguments.
-        first_steps: For so many steps `first_options` hold, so that a training can begin with what is easy.
-        first_options: Options in place of those of the same name.
-    """
-
-    source: str
-    batch_size: int = Field(ge=2)
-    workers: int = Field(default=1, ge=0)
-    options: dict[str, Any] = Field(default_factory=dict)
-    first_steps: int = Field(default=0, ge=0)
-    first_options: dict[str, Any] = Field(default_factory=dict)
-
-    def options_of(self, step: int) -> dict[str, Any]:
-        """Returns what the source is told in one step, counted from 0."""
-        return {**self.options, **(self.first_options if step < self.first_steps else {})}
+from blipvid.train.backbones import WEIGHT_FILES
+from blipvid.train.picture_settings import Pictures
 
 
 class Losses(Settings):
@@ -42,10 +19,13 @@ class Losses(Settings):
     Attributes:
         max_tokens: Longest caption or question in word pieces, the two special ones counted.
         text_dropout: Whether the text towers drop out in training, as BERT does.
+        drop_path: Largest stochastic-depth rate of the vision tower; the official code has 0.1 for VQA, for NLVR2 and
+            for every ViT-L.
     """
 
     max_tokens: int = Field(default=35, ge=3)
     text_dropout: bool = True
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Momentum(Settings):
@@ -144,6 +124,33 @@ class VqaLosses(Losses):
     """
 
     kind: Literal["vqa"]
+    drop_path: float = Field(default=0.1, ge=0, lt=1)
+
+
+class NlvrLosses(Losses):
+    """Cross entropy of true and false, as in fine-tuning on NLVR2.
+
+    Attributes:
+        kind: The word that chooses this objective.
+
+    Source of the numbers: salesforce/BLIP models/blip_nlvr.py, where sentences are not cut.
+    """
+
+    kind: Literal["nlvr"]
+    drop_path: float = Field(default=0.1, ge=0, lt=1)
+    max_tokens: int = Field(default=512, ge=3)
+
+
+class VisdialLosses(Losses):
+    """Matching loss of dialogs, as in fine-tuning on VisDial.
+
+    Attributes:
+        kind: The word that chooses this objective.
+        max_tokens: Longest dialog in word pieces; 512 is all that the text tower has positions for.
+    """
+
+    kind: Literal["visdial"]
+    max_tokens: int = Field(default=512, ge=3)
 
 
 class Optimiser(Settings):
@@ -182,6 +189,22 @@ class Schedule(Settings):
     warmup_lr: float = Field(default=1e-6, ge=0)
 
 
+class Validation(Settings):
+    """A benchmark that is run while training, by the same code as on the command line.
+
+    Attributes:
+        benchmark: Name or path of a benchmark file.
+        metric: The one that decides which model is the best, for instance `t2v_r1`; higher is better.
+        every_steps: Steps between two validations; there is always one after the last step.
+        limit: Clips to keep of the benchmark; None takes all.
+    """
+
+    benchmark: str
+    metric: str
+    every_steps: int = Field(ge=1)
+    limit: int | None = Field(default=None, ge=1)
+
+
 class Recipe(Settings):
     """One training recipe.
 
@@ -191,6 +214,8 @@ class Recipe(Settings):
         model: Model file (name or path) whose sizes are built.
         start_from: Trained model (name or path), of this or another kind, whose towers and heads are taken over where
             this model has them too; None starts from chance.
+        start_vision: Vision transformer of timm, or its weight file, that the vision tower starts with.
+        start_text: BERT on the hub, or its folder, that the text towers start with.
         start_std: Standard deviation that the weights of linear maps, embeddings and position tables start with if
             they are not taken over; None leaves the official 0.02, which is made for a width of 768 and makes a narrow
             tower wait long at chance.
@@ -202,8 +227,15 @@ class Recipe(Settings):
         objective: The losses.
         optimiser: AdamW.
         schedule: Learning rate over the steps.
-        steps: How many optimiser steps.
-        epoch_steps: Steps of one epoch; None makes the whole training one epoch.
+        steps: How many optimiser steps; or
+        epochs: How many passes over the data.
+        epoch_steps: Steps of one epoch, where that is not one pass over the data; a training of `steps` on pictures
+            drawn without end is one epoch.
+        accumulate: Batches whose gradients are added up for one step.
+        compile: Whether the vision tower is compiled.
+        recompute_blocks: So many of its last blocks keep nothing for the way back and are computed twice (gradient
+            checkpointing): less memory, more time, the same numbers.
+        validation: What is measured on the way; None measures nothing.
         seed: Of everything that is left to chance.
         precision: `fp32`, or `bf16`/`fp16` mixed precision.
         checkpoint_steps: A killed run goes on from the last multiple of this many steps.
@@ -213,18 +245,34 @@ class Recipe(Settings):
     about: str = ""
     model: str
     start_from: str | None = None
+    start_vision: str | None = None
+    start_text: str | None = None
     start_std: float | None = Field(default=None, gt=0)
     start_waves: float | None = Field(default=None, gt=0)
     start_cross_std: float | None = Field(default=None, gt=0)
     pictures: Pictures
-    objective: Annotated[PretrainLosses | RetrievalLosses | CaptionLosses | VqaLosses, Field(discriminator="kind")]
+    objective: Annotated[
+        PretrainLosses | RetrievalLosses | CaptionLosses | VqaLosses | NlvrLosses | VisdialLosses,
+        Field(discriminator="kind"),
+    ]
     optimiser: Optimiser
     schedule: Schedule = Schedule()
-    steps: int = Field(ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
     epoch_steps: int | None = Field(default=None, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    compile: bool = False
+    recompute_blocks: int = Field(default=0, ge=0)
+    validation: Validation | None = None
     seed: int = Field(default=42, ge=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpoint_steps: int = Field(default=500, ge=1)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Recipe":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give one of 'steps' and 'epochs'")
+        return self
 
 
 def list_recipes() -> list[str]:
@@ -251,9 +299,9 @@ def load_recipe(name_or_path: str) -> Recipe:
             hint = did_you_mean(name_or_path, list_recipes()) or f" Known: {', '.join(list_recipes())}."
             raise ConfigError(f"unknown recipe '{name_or_path}'.{hint} A file of your own is given by its path.")
     recipe = validate(Recipe, read_yaml(path), path)
-    beside = {key: _beside(getattr(recipe, key), path.parent) for key in ("model", "start_from")}
+    beside = {key: _beside(getattr(recipe, key), path.parent) for key in ("model", "start_from", "start_vision")}
     return recipe.model_copy(update=beside)
 
 
 def _beside(model: str | None, folder: Path) -> str | None:
-    return str((folder / model).resolve()) if model and model.endswith((".yaml", ".yml")) else model
+    return str((folder / model).resolve()) if model and model.endswith((".yaml", ".yml", *WEIGHT_FILES)) else model

@@ -5,7 +5,7 @@ from torch.nn.functional import normalize
 
 from blipvid.models.retriever import BlipRetriever
 from blipvid.train.batches import CAPTIONED, CaptionBatch
-from blipvid.train.contrast import Contrast
+from blipvid.train.contrast import Contrast, exactly
 from blipvid.train.gather import gather_all, gather_learning, rank, world_size
 from blipvid.train.losses import draw_negatives, negative_weights
 from blipvid.train.matching import match_pairs, read_firsts
@@ -27,6 +27,10 @@ class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]
     def __init__(self, model: BlipRetriever, settings: RetrievalLosses) -> None:
         super().__init__(model, settings)
         self.contrast = Contrast(model, settings)
+
+    def check(self, pictures: int) -> None:
+        """Makes sure that the queue fits; see `Contrast.check`."""
+        self.contrast.check(pictures)
 
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
@@ -58,10 +62,11 @@ class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]
             texts, mask, tokens = gather_all(texts), gather_all(mask), gather_learning(tokens)
             own = rank() * len(ids)
         same, temperature = ids[:, None] == ids_of_all[None], self.contrast.temperature
-        drawn = draw_negatives(
-            for_texts=negative_weights(of_texts @ images_of_all.T / temperature, same),
-            for_images=negative_weights(of_images @ texts_of_all.T / temperature, same),
-        )
+        with exactly(model.device):
+            drawn = draw_negatives(
+                for_texts=negative_weights(of_texts @ images_of_all.T / temperature, same),
+                for_images=negative_weights(of_images @ texts_of_all.T / temperature, same),
+            )
         places = torch.arange(own, own + len(ids), device=model.device)
         occur, where = torch.cat([places, drawn.images]).unique(return_inverse=True)
         memory = model.text_encoder.remember(tokens[occur], keep=True)

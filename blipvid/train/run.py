@@ -1,6 +1,6 @@
 """One recipe from beginning to end: build the model, train it, write it where `--model` finds it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,23 @@ from blipvid.models.convert import convert
 from blipvid.models.zoo import load_spec
 from blipvid.train.captioning import CaptionObjective
 from blipvid.train.loop import Step, train
+from blipvid.train.nlvr import NlvrObjective
 from blipvid.train.objective import Objective
 from blipvid.train.pretrain import PretrainObjective
-from blipvid.train.recipe import CaptionLosses, Losses, PretrainLosses, Recipe, RetrievalLosses, VqaLosses
+from blipvid.train.recipe import (
+    CaptionLosses,
+    Losses,
+    NlvrLosses,
+    PretrainLosses,
+    Recipe,
+    RetrievalLosses,
+    VisdialLosses,
+    VqaLosses,
+)
 from blipvid.train.retrieval import RetrievalObjective
-from blipvid.train.start import first_model
+from blipvid.train.start import first_model, inherit_training_state
+from blipvid.train.validation import Validator
+from blipvid.train.visdial import VisdialObjective
 from blipvid.train.vqa import VqaObjective
 
 OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
@@ -20,10 +32,19 @@ OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
     RetrievalLosses: RetrievalObjective,
     CaptionLosses: CaptionObjective,
     VqaLosses: VqaObjective,
+    NlvrLosses: NlvrObjective,
+    VisdialLosses: VisdialObjective,
 }
 
 
-def run(recipe: Recipe, folder: Path, device: str = "auto", report: Callable[[Step], None] = lambda step: None) -> Path:
+def run(
+    recipe: Recipe,
+    folder: Path,
+    device: str = "auto",
+    report: Callable[[Step], None] = lambda step: None,
+    data_root: Path | None = None,
+    trackers: Sequence[str] = (),
+) -> Path:
     """Trains what a recipe describes.
 
     Args:
@@ -31,6 +52,8 @@ def run(recipe: Recipe, folder: Path, device: str = "auto", report: Callable[[St
         folder: For checkpoints, metrics and, below `model`, what came out of it.
         device: `auto` or `cpu`.
         report: Told of every step.
+        data_root: Folder below which sets of pictures and the data of the validation lie; None takes $BLIPVID_DATA.
+        trackers: Names of accelerate's trackers.
 
     Returns:
         The model file (`.yaml`) of the trained model, beside its weights and vocabulary.
@@ -40,6 +63,9 @@ def run(recipe: Recipe, folder: Path, device: str = "auto", report: Callable[[St
     """
     spec = load_spec(recipe.model)
     kind = OBJECTIVES[type(recipe.objective)]
+    validator = Validator(recipe.validation, spec, kind.trains, folder, data_root) if recipe.validation else None
     objective = kind(first_model(recipe, spec, kind.trains), recipe.objective)
-    trained = train(objective, recipe, spec.image_size, folder, device, report)
+    if recipe.start_from is not None:
+        inherit_training_state(objective, recipe.start_from)
+    trained = train(objective, recipe, spec.image_size, folder, device, report, validator, trackers, data_root)
     return convert(trained.model.eval(), spec, "blipvid", folder / "model", spec.image_size)

@@ -1,6 +1,6 @@
 """The weights that a training starts from: of chance, of a trained model, or of one whose towers are taken over."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar, cast
 
 import torch
@@ -9,8 +9,12 @@ from torch import nn
 
 from blipvid.core.errors import CapabilityError, CheckpointError
 from blipvid.models.blip import BlipModel
+from blipvid.models.checkpoints import State, read_state
+from blipvid.models.layouts import twin_names
 from blipvid.models.spec import ModelSpec
-from blipvid.models.zoo import build, load_model
+from blipvid.models.vision import recompute
+from blipvid.models.zoo import build, fetch_weights, load_model, load_spec
+from blipvid.train.backbones import start_text, start_vision
 from blipvid.train.recipe import Recipe
 
 M = TypeVar("M", bound=BlipModel)
@@ -36,7 +40,7 @@ def first_model(recipe: Recipe, spec: ModelSpec, kind: type[M]) -> M:
         CheckpointError: The trained model shares no tower with it, or has other sizes.
     """
     set_seed(recipe.seed)
-    model = build(spec)
+    model = build(spec, drop_path=recipe.objective.drop_path)
     if not isinstance(model, kind):
         raise CapabilityError(
             f"model '{spec.name}' is no {kind.__name__}, which this objective trains; key 'model' of the recipe."
@@ -45,10 +49,15 @@ def first_model(recipe: Recipe, spec: ModelSpec, kind: type[M]) -> M:
         draw_weights(model, recipe.start_std)
     if recipe.start_cross_std is not None:
         draw_cross_attention(model, recipe.start_cross_std)
+    if recipe.start_vision is not None:
+        start_vision(model, recipe.start_vision)
+    if recipe.start_text is not None:
+        start_text(model, recipe.start_text)
     if recipe.start_from is not None:
         take_over(model, recipe.start_from)
     if recipe.start_waves is not None:
         add_waves(model, recipe.start_waves)
+    recompute(model.visual_encoder, recipe.recompute_blocks)
     return model
 
 
@@ -85,7 +94,7 @@ def take_over(model: BlipModel, name: str) -> None:
     """
     size = model.visual_encoder.patch_embed.img_size
     own, trained = model.state_dict(), load_model(name, image_size=size[0] if size else None).model.state_dict()
-    common = {key: tensor for key, tensor in trained.items() if key in own}
+    common = in_common(own, trained)
     other = [key for key, tensor in common.items() if tensor.shape != own[key].shape]
     if other or not common:
         reason = f"{other[0]} has another size there" if other else "they have no tower in common"
@@ -93,6 +102,17 @@ def take_over(model: BlipModel, name: str) -> None:
             f"model '{name}' cannot be the begin of this one: {reason}; key 'start_from' of the recipe."
         )
     model.load_state_dict(common, strict=False)
+
+
+def in_common(own: Collection[str], trained: Mapping[str, torch.Tensor]) -> State:
+    """Returns what a trained model can give to another one, under the names of the latter.
+
+    Args:
+        own: Names of the parameters of the model that begins; where its cross-attention looks at two pictures, plain
+            cross-attention serves for both.
+        trained: Tensors of the trained model by name.
+    """
+    return {name: tensor for key, tensor in trained.items() for name in (key, *twin_names(key)) if name in own}
 
 
 def take_over_training_state(objective: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]:
@@ -113,6 +133,12 @@ def take_over_training_state(objective: nn.Module, state: Mapping[str, torch.Ten
     fitting = {key: tensor for key, tensor in named.items() if key in own and own[key].shape == tensor.shape}
     objective.load_state_dict(fitting, strict=False)
     return sorted(fitting)
+
+
+def inherit_training_state(objective: nn.Module, name: str) -> list[str]:
+    """Takes over what the checkpoint of a trained model has of training state; see `take_over_training_state`."""
+    source, _ = fetch_weights(load_spec(name))
+    return take_over_training_state(objective, read_state(source))
 
 
 def _training_name(official: str) -> str:

@@ -46,7 +46,7 @@ def official_keys(test_data: Path) -> dict[str, dict[str, list[int]]]:
     return {name: entry["keys"] for name, entry in recorded.items()}
 
 
-@pytest.mark.parametrize(("recorded", "task"), [("itm_base", "retrieval"), ("vqa_base", "vqa")])
+@pytest.mark.parametrize(("recorded", "task"), [("itm_base", "retrieval"), ("vqa_base", "vqa"), ("nlvr_base", "nlvr")])
 def test_official_export_has_exactly_the_keys_of_the_official_class(
     test_data: Path, tmp_path: Path, recorded: str, task: str
 ) -> None:
@@ -58,7 +58,7 @@ def test_official_export_has_exactly_the_keys_of_the_official_class(
         vision=VISION_SIZES["vit-b16"],
         text=TEXT_SIZES["bert-base"],
         embed_dim=256,
-        image_size=480 if task == "vqa" else 384,
+        image_size=384 if task == "retrieval" else 480,
         vocab=str(vocab),
     )
     with torch.device("meta"):

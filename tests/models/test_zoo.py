@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from blipvid.core.errors import CapabilityError, CheckpointError, ConfigError
+from blipvid.core.errors import CheckpointError, ConfigError
 from blipvid.core.protocols import Retriever
+from blipvid.models.spec import Task, VisionSize
 from blipvid.models.zoo import list_models, load_model, load_spec
 from tests.models.tiny import tiny_spec, write_model
 
@@ -79,9 +81,12 @@ def test_checkpoint_of_another_hash(tmp_path: Path) -> None:
         load_model(str(write_model(tmp_path, sha256="0" * 64)))
 
 
-def test_tasks_of_other_models(tmp_path: Path) -> None:
-    with pytest.raises(CapabilityError, match="is a caption model"):
-        load_model(str(write_model(tmp_path, task="caption")))
+@pytest.mark.parametrize("task", get_args(Task))
+def test_every_task_has_a_model(tmp_path: Path, task: str) -> None:
+    path = write_model(tmp_path, task=task, vision=VisionSize(width=16, depth=2, heads=2))
+    loaded = load_model(str(path))
+    assert loaded.spec.task == task
+    assert loaded.report.missing == ()
 
 
 def test_vocabulary_and_sizes_must_agree(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.checkpoints import load_into
+from blipvid.models.pair_judge import BlipPairJudge
 from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec, TextSize, VisionSize
@@ -79,6 +80,15 @@ def captioner_of(goldens: Goldens) -> BlipCaptioner:
     model = BlipCaptioner(spec, load_tokenizer(spec.vocab))
     load_into(model, case.tensors("weights"), "captioning")
     return model.eval().requires_grad_(requires_grad=False)
+
+
+def judge_of(goldens: Goldens) -> BlipPairJudge:
+    """Builds our judge of pairs with the recorded weights, ready to learn."""
+    case = goldens["nlvr"]
+    spec = spec_of(case, str(goldens.vocab), "nlvr")
+    model = BlipPairJudge(spec, load_tokenizer(spec.vocab))
+    load_into(model, case.tensors("weights"), "nlvr")
+    return model.eval()
 
 
 def unit_range(normalised: torch.Tensor) -> torch.Tensor:

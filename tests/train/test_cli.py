@@ -1,18 +1,17 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from blipvid.train.cli import app
+from tests.bench.call import call
 from tests.train.tiny import write_recipe
 
 
 def test_training_says_how_it_goes_and_where_the_model_is(tmp_path: Path) -> None:
     path = write_recipe(tmp_path)
-    said = CliRunner().invoke(app, [str(path), "--out", str(tmp_path / "out"), "--device", "cpu", "--every", "3"])
-    assert said.exit_code == 0, said.output
-    assert "step 3/6  itc " in said.output
-    assert "pictures/s" in said.output
+    found = call("train", str(path), "--out", str(tmp_path / "out"), "--device", "cpu", "--every", "3")
+    assert found.code == 0, found.err
+    assert "step 3/6  itc " in found.out
+    assert "pictures/s" in found.out
     assert (tmp_path / "out" / "model" / "tiny.yaml").is_file()
 
 
@@ -21,7 +20,15 @@ def test_training_says_how_it_goes_and_where_the_model_is(tmp_path: Path) -> Non
 )
 def test_a_bad_recipe_is_one_line_and_exit_code_2(tmp_path: Path, changes: dict[str, object], named: str) -> None:
     path = write_recipe(tmp_path, **changes)
-    said = CliRunner().invoke(app, [str(path), "--out", str(tmp_path / "out")])
-    assert said.exit_code == 2
-    assert named in said.output
-    assert len(said.output.strip().splitlines()) == 1
+    found = call("train", str(path), "--out", str(tmp_path / "out"))
+    assert found.code == 2
+    assert named in found.err
+    assert len(found.err.strip().splitlines()) == 1
+
+
+def test_a_tracker_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path)
+    found = call("train", str(path), "--out", str(tmp_path / "out"), "--device", "cpu", "--track", "tensorbored")
+    assert found.code == 2
+    assert "tensorbored" in found.err
+    assert len(found.err.strip().splitlines()) == 1

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 from dataclasses import replace
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from blipvid.core.errors import ConfigError, TrainingError
@@ -14,11 +16,12 @@ from blipvid.core.registry import Registry
 from blipvid.demo.pictures import draw_captioned
 from blipvid.models.zoo import load_model
 from blipvid.train.batches import CAPTIONED, CaptionBatch, DrawBatch
-from blipvid.train.loop import METRICS, Step, read_metrics, train
+from blipvid.train.loop import Step, train
 from blipvid.train.objective import Objective
 from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.run import run
-from tests.train.tiny import ANSWERER, QUESTIONS, tiny_recipe
+from blipvid.train.states import METRICS, read_metrics
+from tests.train.tiny import ANSWERER, MODEL, QUESTIONS, tiny_recipe
 
 
 class KilledError(Exception):
@@ -39,8 +42,12 @@ def losses_of(folder: Path) -> list[list[float]]:
     ]
 
 
-RECIPES: dict[str, dict[str, Any]] = {  # both with dropout: all chance must go on as well
+RECIPES: dict[str, dict[str, Any]] = {  # all with dropout: all chance must go on as well
     "retrieval": {},
+    "pretrain": {
+        "sizes": MODEL | {"task": "pretrain"},
+        "objective": {"kind": "pretrain", "momentum": {"queue": 16, "alpha_epochs": 0.5}},
+    },
     "vqa": {"sizes": ANSWERER, "pictures": QUESTIONS, "objective": {"kind": "vqa"}},
 }
 
@@ -52,7 +59,7 @@ def test_a_few_steps_lower_the_loss_and_the_model_loads(tmp_path: Path, monkeypa
     sources: Registry[DrawBatch] = Registry("none", "source", {"same": same})
     monkeypatch.setattr(RetrievalObjective, "takes", replace(CAPTIONED, sources=sources))
     pictures = {"source": "same", "batch_size": 8, "workers": 0}
-    objective = {"kind": "retrieval", "text_dropout": False}
+    objective = {"kind": "retrieval", "text_dropout": False, "momentum": None}
     recipe = tiny_recipe(
         tmp_path, steps=60, checkpoint_steps=60, pictures=pictures, objective=objective, start_std=0.12
     )
@@ -64,7 +71,9 @@ def test_a_few_steps_lower_the_loss_and_the_model_loads(tmp_path: Path, monkeypa
     assert texts.embeds.shape == (1, 16)
 
 
-@pytest.mark.parametrize(("at", "kind"), [(2, "retrieval"), (4, "retrieval"), (5, "retrieval"), (5, "vqa")])
+@pytest.mark.parametrize(
+    ("at", "kind"), [(2, "retrieval"), (4, "retrieval"), (5, "retrieval"), (5, "pretrain"), (5, "vqa")]
+)
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path, at: int, kind: str) -> None:
     recipe = tiny_recipe(tmp_path, **RECIPES[kind])
     whole = run(recipe, tmp_path / "whole", "cpu")
@@ -108,14 +117,13 @@ def test_another_recipe_does_not_go_on_in_the_same_folder(tmp_path: Path) -> Non
 
 class TurnsToNan(Objective[Any, CaptionBatch, Any]):
     takes = CAPTIONED
-    text_towers = ()
 
     def __init__(self) -> None:
         super().__init__(nn.Identity(), None)
         self.weight = nn.Parameter(torch.ones(()))
 
-    def forward(self, batch: CaptionBatch, progress: float) -> dict[str, torch.Tensor]:
-        return {"itc": self.weight * (math.nan if progress > 0.7 else 1.0)}
+    def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
+        return {"itc": self.weight * (math.nan if epochs > 0.7 else 1.0)}
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
@@ -125,3 +133,40 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
     lines = [json.loads(line) for line in (tmp_path / "out" / METRICS).read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
     assert (tmp_path / "out" / "state-00000003").is_dir()
+
+
+def test_a_full_disk_leaves_the_last_whole_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny_recipe(tmp_path)
+    straight = run(recipe, tmp_path / "whole", "cpu")
+    save_state = Accelerator.save_state
+
+    def full(self: Accelerator, folder: str, **options: Any) -> None:
+        save_state(self, folder, **options)
+        if (tmp_path / "out" / "state-00000003").is_dir():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Accelerator, "save_state", full)
+        with pytest.raises(TrainingError, match=r"step 6 cannot be written .*No space left.*step 3 .*is whole"):
+            run(recipe, tmp_path / "out", "cpu")
+    assert [path.name for path in (tmp_path / "out").glob("*state-*")] == ["state-00000003"]
+    again = run(recipe, tmp_path / "out", "cpu")
+    first, second = (load_model(str(path)).model.state_dict() for path in (straight, again))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path)
+    with pytest.raises(KilledError):
+        run(recipe, tmp_path / "out", "cpu", killer(5))
+    (weights,) = (tmp_path / "out" / "state-00000003").glob("pytorch_model*")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match=r"state-00000003: this state cannot be taken up"):
+        run(recipe, tmp_path / "out", "cpu")
+
+
+def test_a_queue_that_steps_do_not_fill_shows_before_any_step(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, objective={"kind": "retrieval", "momentum": {"queue": 12}})
+    with pytest.raises(ConfigError, match=r"queue of 12 places .* steps of 8 pictures.*objective\.momentum\.queue"):
+        run(recipe, tmp_path / "out", "cpu")
+    assert not (tmp_path / "out").exists()

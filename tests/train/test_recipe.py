@@ -28,7 +28,7 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
     assert "Did you mean 'optimiser'" in message
     assert "steps" in message
     assert "objective" in message
-    assert "'retrieval', 'vqa'" in message
+    assert "'retrieval', 'caption', 'vqa', 'nlvr', 'visdial'" in message
 
 
 def test_an_unknown_recipe_gets_a_hint() -> None:
@@ -37,6 +37,8 @@ def test_an_unknown_recipe_gets_a_hint() -> None:
 
 
 def test_each_objective_has_keys_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'objective\.temperature'\. Known keys here: kind, max_tokens"):
+    with pytest.raises(
+        ConfigError, match=r"unknown key 'objective\.temperature'\. Known keys here: drop_path, kind, max_tokens"
+    ):
         tiny_recipe(tmp_path, objective={"kind": "vqa", "temperature": 0.07})
     assert isinstance(tiny_recipe(tmp_path, objective={"kind": "vqa"}).objective, VqaLosses)

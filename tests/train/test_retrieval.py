@@ -30,7 +30,7 @@ def objective(recipe: Recipe) -> RetrievalObjective:
 
 @pytest.fixture
 def batch(recipe: Recipe) -> CaptionBatch:
-    return DrawnBatches(CAPTIONED, recipe.pictures, 32, recipe.seed)[0]
+    return DrawnBatches(CAPTIONED, recipe.pictures, 32, recipe.seed)[0].batch
 
 
 def test_losses_agree_with_one_text_and_one_picture_at_a_time(

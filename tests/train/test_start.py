@@ -7,10 +7,10 @@ from blipvid.core.errors import CapabilityError, CheckpointError
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.zoo import build, load_model, load_spec
-from blipvid.train.loop import METRICS, read_metrics
 from blipvid.train.recipe import Recipe
 from blipvid.train.run import run
 from blipvid.train.start import add_waves, draw_weights, first_model
+from blipvid.train.states import METRICS, read_metrics
 from tests.train.tiny import ANSWERER, MODEL, QUESTIONS, tiny_recipe
 
 

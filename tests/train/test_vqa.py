@@ -67,7 +67,7 @@ def objective(recipe: Recipe) -> VqaObjective:
 
 @pytest.fixture
 def batch(recipe: Recipe) -> QuestionBatch:
-    return DrawnBatches(VqaObjective.takes, recipe.pictures, 32, recipe.seed)[0]
+    return DrawnBatches(VqaObjective.takes, recipe.pictures, 32, recipe.seed)[0].batch
 
 
 def test_losses_agree_with_one_picture_question_and_answer_at_a_time(objective: VqaObjective) -> None:

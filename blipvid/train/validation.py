@@ -1,0 +1,83 @@
+"""Measures a model while it is trained, by the benchmarks and the code that measure finished models."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from blipvid.core.errors import ConfigError
+from blipvid.core.files import replacing
+from blipvid.core.types import Runtime
+from blipvid.data.sets import load_set
+from blipvid.data.spec import load_benchmark
+from blipvid.evaluate.run import evaluate, task_for
+from blipvid.media.loader import load_clips
+from blipvid.models.blip import BlipModel
+from blipvid.models.convert import convert
+from blipvid.models.spec import ModelSpec
+from blipvid.train import recipe
+
+BEST = "best"
+SCORE = "score.json"
+
+
+class Validator:
+    """Runs one benchmark on the model as it is, and keeps the best one.
+
+    Args:
+        settings: The validation part of the recipe.
+        spec: Sizes of the model.
+        kind: Its class.
+        folder: Of the run; the best model so far is in `best`.
+        data_root: Folder below which the benchmark's data lie, or None.
+
+    Raises:
+        BlipvidError: The benchmark or its data cannot be had, or the model cannot do it.
+    """
+
+    def __init__(
+        self,
+        settings: recipe.Validation,
+        spec: ModelSpec,
+        kind: type[BlipModel],
+        folder: Path,
+        data_root: Path | None = None,
+    ) -> None:
+        self.settings, self.spec, self.folder = settings, spec, folder / BEST
+        self.benchmark = load_benchmark(settings.benchmark)
+        if self.benchmark.frames.size != spec.image_size:
+            raise ConfigError(
+                f"benchmark '{self.benchmark.name}' shows frames of {self.benchmark.frames.size} px, and model "
+                f"'{spec.name}' is trained on {spec.image_size} px; key 'validation.benchmark' of the recipe."
+            )
+        self.items = load_set(self.benchmark, data_root, settings.limit).items
+        task_for(self.items, kind, self.benchmark.settings, f"model '{spec.name}'")
+
+    def __call__(self, objective: nn.Module, step: int) -> dict[str, float]:
+        """Returns the metrics of a model in evaluation mode.
+
+        Raises:
+            ConfigError: The metric that decides is not among them.
+        """
+        model = objective.get_submodule("model")
+        assert isinstance(model, BlipModel)
+        load = partial(load_clips, settings=self.benchmark.frames, workers=1)
+        runtime = Runtime(device=str(model.device))
+        metrics = dict(evaluate(self.items, model, load, self.benchmark.settings, runtime).metrics)
+        if self.settings.metric not in metrics:
+            raise ConfigError(
+                f"benchmark '{self.benchmark.name}' gives no '{self.settings.metric}' but {', '.join(metrics)}; key "
+                "'validation.metric' of the recipe."
+            )
+        self._keep_best(model, metrics[self.settings.metric], step)
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _keep_best(self, model: BlipModel, score: float, step: int) -> None:
+        path = self.folder / SCORE
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["score"] >= score:
+            return
+        convert(model, self.spec, "blipvid", self.folder, self.spec.image_size)
+        with replacing(path) as temporary:
+            found = {"step": step, "metric": self.settings.metric, "score": score}
+            temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
