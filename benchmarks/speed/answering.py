@@ -11,91 +11,32 @@ import argparse
 import json
 import resource
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from reference import build_random, draw_texts, read
 from rounds import Times, interleave, ratio
 from torch.nn.functional import cross_entropy
 
 from blipvid.core.features import QuestionStates
 from blipvid.models.answerer import LABEL_SMOOTHING, BlipAnswerer
-from blipvid.models.med import Attention
-from blipvid.models.spec import ModelSpec
-from blipvid.models.tokenizer import SPECIAL_TOKENS, load_tokenizer
 
 PRESETS = {
     # frames, tokens a frame, text layers, questions, questions that the reference does, answers, candidates
     "full": (16, 577, 12, 27, 2, 2423, 128),
     "quick": (4, 197, 3, 27, 9, 500, 128),
 }
-WORDS = 30522
 TOLERANCE = 1e-4
 """Of states and losses; the losses are about 30, the order of additions is all that differs."""
-
-
-def build_model(depth: int, folder: Path) -> BlipAnswerer:
-    """Builds an answerer of base width with random weights, without a trained vision tower."""
-    pieces = [*SPECIAL_TOKENS, *(f"w{n}" for n in range(WORDS - len(SPECIAL_TOKENS)))]
-    vocab = folder / "vocab.txt"
-    vocab.write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
-    spec = ModelSpec.model_validate(
-        {
-            "name": "random",
-            "task": "vqa",
-            "checkpoint": "none",
-            "image_size": 64,
-            "vision": {"width": 768, "depth": 1, "heads": 12},
-            "text": {"width": 768, "depth": depth, "heads": 12, "mlp": 3072},
-            "vocab": str(vocab),
-        }
-    )
-    torch.manual_seed(0)
-    model = BlipAnswerer(spec, load_tokenizer(vocab)).eval().requires_grad_(requires_grad=False)
-    for name, parameter in model.named_parameters():
-        if "query" in name or "key" in name:
-            parameter.mul_(4.0)
-    return model
-
-
-def draw_texts(n_texts: int, lengths: list[int], seed: int) -> list[str]:
-    """Draws different texts of as many words as `lengths` says in turn."""
-    generator = torch.Generator().manual_seed(seed)
-    found: dict[str, None] = {}
-    while len(found) < n_texts:
-        length = lengths[len(found) % len(lengths)]
-        words = torch.randint(0, WORDS - len(SPECIAL_TOKENS), (length,), generator=generator).tolist()
-        found[" ".join(f"w{word}" for word in words)] = None
-    return list(found)
-
-
-def attend(attention: Attention, x: torch.Tensor, looked_at: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """One attention sub-layer with everything spelled out: x (B, L, D) looks at (B, V, D'), additive mask."""
-    query = attention.self.split(attention.self.query(x))
-    key = attention.self.split(attention.self.key(looked_at))
-    value = attention.self.split(attention.self.value(looked_at))
-    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5 + mask
-    return attention.output((scores.softmax(-1) @ value).transpose(-2, -3).flatten(-2), x)
-
-
-def through_layers(tower: Any, x: torch.Tensor, mask: torch.Tensor, looked_at: torch.Tensor) -> torch.Tensor:
-    """All layers, keys and values of what is looked at made in each for every text of the batch."""
-    nothing_hidden = torch.zeros(1, 1, 1, looked_at.shape[1])
-    for layer in tower.layers:
-        x = attend(layer.attention, x, x, mask)
-        x = attend(layer.crossattention, x, looked_at, nothing_hidden)
-        x = layer.feed_forward(x)
-    return x
 
 
 def reference_read(model: BlipAnswerer, tokens: torch.Tensor, question: str) -> torch.Tensor:
     """Reads one question in the reference order: states (1, L, D)."""
     ids, mask = model.tokenizer([question], 35)
     ids[:, 0] = model.tokenizer.enc
-    x = model.text_encoder.embeddings(ids, torch.arange(ids.shape[1]))
-    return through_layers(model.text_encoder, x, (1.0 - mask[:, None, None, :]) * -10000.0, tokens[None])
+    return read(model.text_encoder, ids, mask[:, None, None, :], tokens[None])
 
 
 def reference_rank(model: BlipAnswerer, states: torch.Tensor, answers: list[str], k: int) -> torch.Tensor:
@@ -104,12 +45,9 @@ def reference_rank(model: BlipAnswerer, states: torch.Tensor, answers: list[str]
     ids[:, 0] = model.tokenizer.dec
 
     def logits(some: torch.Tensor, some_mask: torch.Tensor) -> torch.Tensor:
-        length = some.shape[1]
-        causal = torch.ones(length, length).tril() * some_mask[:, None, None, :]
-        x = model.text_decoder.bert.embeddings(some, torch.arange(length))
+        causal = torch.ones(some.shape[1], some.shape[1]).tril() * some_mask[:, None, None, :]
         states_of_each = states.repeat_interleave(len(some), 0)
-        hidden = through_layers(model.text_decoder.bert, x, (1.0 - causal) * -10000.0, states_of_each)
-        return model.text_decoder.logits(hidden)
+        return model.text_decoder.logits(read(model.text_decoder.bert, some, causal, states_of_each))
 
     first = logits(ids[:1, :1], mask[:1, :1])[0, 0].softmax(0)[ids[:, 1]]
     best = first.argsort(descending=True, stable=True)[:k]
@@ -139,8 +77,8 @@ def main() -> int:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     n_frames, n_tokens, depth, n_questions, n_reference, n_answers, k = PRESETS[asked.preset]
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        model = build_model(depth, Path(folder))
+    with torch.inference_mode():
+        model = build_random(BlipAnswerer, "vqa", depth).eval().requires_grad_(requires_grad=False)
         tokens = torch.randn(n_frames * n_tokens, 768, generator=torch.Generator().manual_seed(1))
         questions = draw_texts(n_questions, [5, 7, 9, 11, 6, 8], seed=2)
         answers = draw_texts(n_answers, [1, 1, 1, 1, 1, 2, 1, 1, 1, 3], seed=3)

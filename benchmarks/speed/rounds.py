@@ -64,12 +64,18 @@ def interleave(
     return found, results
 
 
+def spread(reference: list[float], ours: list[float]) -> dict[str, float]:
+    """Returns how many times less ours takes, compared round by round."""
+    each = [theirs / own for theirs, own in zip(reference, ours, strict=True)]
+    return {"median": statistics.median(each), "min": min(each), "max": max(each)}
+
+
 def ratio(reference: Times, ours: Times) -> dict[str, float]:
     """Returns how many times less ours takes: processor seconds round by round, and operations."""
-    each = [theirs / own for theirs, own in zip(reference.cpu_s, ours.cpu_s, strict=True)]
+    cpu = spread(reference.cpu_s, ours.cpu_s)
     return {
-        "cpu": statistics.median(each),
-        "cpu_min": min(each),
-        "cpu_max": max(each),
+        "cpu": cpu["median"],
+        "cpu_min": cpu["min"],
+        "cpu_max": cpu["max"],
         "flop": reference.flop / ours.flop if ours.flop else float("nan"),
     }
