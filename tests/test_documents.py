@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 import typer
 
-from blipvid.bench.cli import app
+from blipvid.bench.cli import whole
 from blipvid.data.spec import list_benchmarks, load_benchmark
 from blipvid.models.zoo import list_models
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/protocols.md", "docs/datasets.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    "docs/protocols.md",
+    "docs/datasets.md",
+    "docs/training.md",
+]
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -40,7 +47,7 @@ def test_there_are_commands_to_check():
 def test_a_shown_command_can_be_typed(command: str):
     words = shlex.split(command)
     words = ["bench", *words[2:]] if words[0] == "python" else words[1:]
-    current = typer.main.get_command(app)
+    current = typer.main.get_command(whole())
     while hasattr(current, "commands"):
         current = current.commands[words.pop(0)]
     context = current.make_context("blipvid", words)  # raises on an unknown flag or a missing argument

@@ -7,7 +7,7 @@ import typer
 
 from blipvid.bench import consoles
 from blipvid.bench.choices import Layout
-from blipvid.core.errors import CapabilityError, ConfigError
+from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
 from blipvid.core.places import definitions
 
@@ -57,16 +57,14 @@ def convert_model(
     name: Name,
     out: Annotated[Path, typer.Argument(help="Folder to write into.")],
     layout: Annotated[Layout, typer.Option("--to", help="Layout to write.")] = Layout.BLIPVID,
+    half: Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, rounded.")] = False,
 ) -> None:
     """Writes a model in another layout: blipvid's own, the official .pth, or Hugging Face's."""
     from blipvid.models.convert import convert
-    from blipvid.models.retriever import BlipRetriever
     from blipvid.models.zoo import load_model
 
     loaded = load_model(name)
-    if not isinstance(loaded.model, BlipRetriever):
-        raise CapabilityError(f"model '{loaded.spec.name}' is a {loaded.spec.task} model; only retrievers are written.")
-    typer.echo(str(convert(loaded.model, loaded.spec, layout.value, out, loaded.image_size)))
+    typer.echo(str(convert(loaded.model, loaded.spec, layout.value, out, loaded.image_size, half)))
 
 
 @datasets.command("list")

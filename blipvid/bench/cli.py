@@ -58,8 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     wait_passively()
     try:
-        _add_announced_commands()
-        code = app(given, prog_name="blipvid", standalone_mode=False)
+        code = whole()(given, prog_name="blipvid", standalone_mode=False)
     except _USAGE_ERROR as error:  # one line like every other error, not the four that typer prints
         message = error.format_message()
         style = "" if message.startswith("Usage:") else "red"  # a bare `blipvid models` shows what there is
@@ -77,12 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(code)
 
 
-def _add_announced_commands() -> None:
-    """Adds what rooms that this one does not know announce, as training does."""
+def whole() -> typer.Typer:
+    """Returns the command line with what rooms that this one does not know announce, as training does.
+
+    Raises:
+        ConfigError: A package announces a command that cannot be imported.
+    """
     have = {command.name for command in app.registered_commands}
     for name in ANNOUNCED:
         if name not in have:
             app.command(name)(ANNOUNCED.get(name))
+    return app
 
 
 @app.callback()

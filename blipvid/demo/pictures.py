@@ -10,7 +10,7 @@ from blipvid.demo.clips import DrawnClip, Part
 from blipvid.demo.grammar import HEADINGS, caption
 from blipvid.demo.questions import ASKS, Question, one_of_each, picture_questions
 from blipvid.demo.scenes import TWISTS, Scene, lone_scene, pick, random_scene, twins
-from blipvid.demo.shapes import Thing, draw
+from blipvid.demo.shapes import COLOURS, RADII, Thing, draw
 from blipvid.demo.sights import description
 
 
@@ -112,6 +112,39 @@ def draw_asked(
         own = _some(rng, possible, answers, questions)
         asked.append([(question.question, {question.answer: 1.0}) for question in own])
     return np.stack(pixels), asked
+
+
+def draw_paired(
+    rng: np.random.Generator, count: int, size_px: int
+) -> tuple[npt.NDArray[np.uint8], list[tuple[str, bool]]]:
+    """Draws pairs of pictures, each with a sentence that is true or not (entry point `demo`, group `blipvid.pairs`).
+
+    A sentence names two things by size and colour, for instance `a big red thing and a small blue thing`. It is true
+    where each is in one of the pictures; in a false one nothing in either picture looks like the second thing.
+
+    Args:
+        rng: Where all chance comes from.
+        count: Pairs (P).
+        size_px: Side of the pictures in pixels (S).
+
+    Returns:
+        (P, 2, S, S, 3) uint8 RGB, and for each pair the sentence and whether it is true; half of them are.
+    """
+    pixels, said = [], []
+    for number in range(count):
+        scenes = [random_scene(rng, held_out=False) for _ in range(2)]
+        pixels.append([draw(scene.background, [*scene.things()], size_px) for scene in scenes])
+        first, second = (sorted({_look(thing) for thing in scene.things()}) for scene in scenes)
+        absent = sorted({f"{size} {colour}" for size in RADII for colour in COLOURS} - {*first, *second})
+        true = number % 2 == 0
+        named = [pick(rng, first), pick(rng, second if true else absent)]
+        named = [named[place] for place in rng.permutation(2)]
+        said.append((f"a {named[0]} thing and a {named[1]} thing", true))
+    return np.array(pixels), said
+
+
+def _look(thing: Thing) -> str:
+    return f"{thing.kind.size} {thing.kind.colour}"
 
 
 def _moment(rng: np.random.Generator, alone_share: float) -> tuple[Scene, list[Thing]]:

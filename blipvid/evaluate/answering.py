@@ -19,7 +19,15 @@ from blipvid.core.settings import AnsweringSettings
 from blipvid.core.types import AnswerList, QuestionSet, Result, Runtime
 from blipvid.evaluate import answers
 from blipvid.evaluate.accuracy import accuracies
-from blipvid.evaluate.questions import QuestionReader, ask_for_questions, n_questions, not_finite, visit_clips
+from blipvid.evaluate.questions import (
+    QuestionReader,
+    ask_for_questions,
+    clip_of,
+    joined,
+    n_questions,
+    not_finite,
+    visit_clips,
+)
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.statistics import paired_details
 
@@ -35,6 +43,10 @@ def needs(settings: AnsweringSettings) -> list[tuple[type, ...]]:
     return [(ImageEncoder, ClipEncoder), (Answerer,)]
 
 
+ANSWERED_TOGETHER = 64
+"""Questions, of one clip or several, that the decoder answers at once: it never sees the clips."""
+
+
 class Generate:
     """Answers in the model's own words.
 
@@ -45,12 +57,12 @@ class Generate:
     """
 
     def __init__(self, items: QuestionSet, model: Answerer, settings: AnsweringSettings) -> None:
-        self._model, self._settings = model, settings
+        self._items, self._model, self._settings = items, model, settings
         self.described = "generate"
         self.predictions: list[str | None] = [None] * len(items.questions)
         self.scores = np.full(len(items.questions), np.nan)
 
-    def answer(self, portion: Ints, states: QuestionStates, clip_id: str) -> None:
+    def answer(self, portion: Ints, states: QuestionStates) -> None:
         """Answers the questions at `portion`."""
         if self._settings.question_mask == "ones":
             # parity: the released code lets generation look at padding (tests/evaluate/test_answering.py)
@@ -59,7 +71,7 @@ class Generate:
         generated = self._model.generate_answers(states, said.beams, said.answer_max_tokens, said.answer_min_tokens)
         for question, beams in zip(portion.tolist(), generated, strict=True):
             if not math.isfinite(beams[0].score):
-                raise not_finite(clip_id, "scores of answers")
+                raise not_finite(clip_of(self._items, question), "scores of answers")
             self.predictions[question], self.scores[question] = beams[0].text, beams[0].score
 
     def dense(self, first: Ints) -> Mapping[str, npt.NDArray[np.generic]]:
@@ -80,7 +92,7 @@ class Rank:
     def __init__(
         self, items: QuestionSet, listed: AnswerList, model: Answerer, settings: AnsweringSettings, save: bool
     ) -> None:
-        self._model, self._answers = model, listed.answers
+        self._items, self._model, self._answers = items, model, listed.answers
         self._table = model.list_answers(listed.answers)
         k = min(settings.answer_top_k or len(listed.answers), len(listed.answers))
         self.described = f"rank:{listed.name}"
@@ -92,12 +104,13 @@ class Rank:
         self._losses = np.full((rows, k), np.inf, np.float32)
         self._candidates = np.full((rows, k), -1, np.int64)
 
-    def answer(self, portion: Ints, states: QuestionStates, clip_id: str) -> None:
+    def answer(self, portion: Ints, states: QuestionStates) -> None:
         """Answers the questions at `portion`; of candidates with equal losses the earlier one in the list wins."""
         ranked = self._model.rank_answers(states, self._table, self._k)
         losses, candidates = ranked.losses.float().cpu().numpy(), ranked.index.cpu().numpy()
-        if not np.isfinite(losses).all():
-            raise not_finite(clip_id, "losses of answers")
+        wrong = ~np.isfinite(losses).all(axis=1)
+        if wrong.any():
+            raise not_finite(clip_of(self._items, int(portion[wrong][0])), "losses of answers")
         lowest = losses.min(axis=1)
         is_best = losses == lowest[:, None]
         best = np.where(is_best, candidates, len(self._answers)).min(axis=1)
@@ -159,14 +172,26 @@ def evaluate_answering(
     reader = QuestionReader(items, model, settings, batch=settings.question_batch if padded else 0)
     seconds.end("lists")
 
-    def answer(clip: int, features: Features) -> None:
-        for portion, states in reader.read(clip, features.tokens[0]):
-            seconds.end("questions")
+    waiting: list[tuple[Ints, QuestionStates]] = []
+
+    def answer_waiting() -> None:
+        if waiting:
+            portion, states = np.concatenate([own for own, _ in waiting]), joined([read for _, read in waiting])
+            waiting.clear()
             for name, way in ways.items():
-                way.answer(portion, states, items.clips[clip].id)
+                way.answer(portion, states)
                 seconds.end(name)
 
+    def answer(clip: int, features: Features) -> None:
+        for read in reader.read(clip, features.tokens[0]):
+            seconds.end("questions")
+            waiting.append(read)
+            # questions that are padded to one length stay among themselves
+            if padded or sum(len(portion) for portion, _ in waiting) >= ANSWERED_TOGETHER:
+                answer_waiting()
+
     clips = visit_clips(items, load, model, settings, runtime, progress, seconds, answer)
+    answer_waiting()
     predicted = {name: [way.predictions[first] for first in reader.first] for name, way in ways.items()}
     exact = {f"{name}_accuracy": _right(own, items.answers) for name, own in predicted.items()}
     found = accuracies(exact | _vqa_right(predicted, items.answers), items, settings)

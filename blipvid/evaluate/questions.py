@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import pad
 
 from blipvid.core.errors import BlipvidError, DataError
 from blipvid.core.features import Features, QuestionStates
@@ -174,6 +175,22 @@ def longest_of_batch(lengths: torch.Tensor, batch: int) -> Ints:
     """Returns for each of Q lengths the largest in its batch of `batch` that follow each other."""
     starts = np.arange(0, len(lengths), batch)
     return np.repeat(np.maximum.reduceat(lengths.cpu().numpy(), starts), batch)[: len(lengths)]
+
+
+def joined(read: Sequence[QuestionStates]) -> QuestionStates:
+    """Puts questions that were read apart one below the other, the shorter ones padded with zeros."""
+    if len(read) == 1:
+        return read[0]
+    length = max(own.states.shape[1] for own in read)
+    longer = [length - own.states.shape[1] for own in read]
+    states = [pad(own.states, (0, 0, 0, more)) for own, more in zip(read, longer, strict=True)]
+    masks = [pad(own.mask, (0, more)) for own, more in zip(read, longer, strict=True)]
+    return QuestionStates(torch.cat(states), torch.cat(masks), torch.cat([own.cut for own in read]))
+
+
+def clip_of(items: Questions, question: int) -> str:
+    """Returns the id of the clip that a question is about."""
+    return items.clips[items.question_clip[question]].id
 
 
 def n_questions(n: int) -> str:

@@ -42,7 +42,7 @@ _KINDS: dict[type[BlipModel], tuple[str, str | None]] = {
 """Model -> its task in model files, and transformers' class for it where there is one."""
 
 
-def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_size: int) -> Path:
+def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_size: int, half: bool = False) -> Path:
     """Writes a model.
 
     Args:
@@ -53,6 +53,7 @@ def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_siz
             transformers' `BlipForImageTextRetrieval` or `BlipForQuestionAnswering`, with a model file in it).
         out: Folder to write into; made where absent.
         image_size: Side in pixels of the pictures the model takes now.
+        half: Whether weights are stored as float16, which rounds them; they are loaded as float32 all the same.
 
     Returns:
         The model file (`.yaml`) that loads what was written.
@@ -74,7 +75,8 @@ def convert(model: BlipModel, spec: ModelSpec, layout: str, out: Path, image_siz
             f"{hugging_face_class} knows equal towers only; write layout 'official' or 'blipvid'."
         )
     out.mkdir(parents=True, exist_ok=True)
-    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    stored = torch.float16 if half else torch.float32
+    state = {key: tensor.detach().to("cpu", stored).contiguous() for key, tensor in model.state_dict().items()}
     model.tokenizer.save(out)
     if layout == "official":
         checkpoint = f"{spec.name}.pth"

@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from blipvid.models.convert import convert
 from blipvid.models.zoo import load_spec
 from blipvid.train.captioning import CaptionObjective
+from blipvid.train.curves import draw_curves
 from blipvid.train.loop import Step, train
 from blipvid.train.nlvr import NlvrObjective
 from blipvid.train.objective import Objective
@@ -35,6 +38,9 @@ OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
     NlvrLosses: NlvrObjective,
     VisdialLosses: VisdialObjective,
 }
+
+MODEL = "model"
+"""Folder below that of a run for what came out of it."""
 
 
 def run(
@@ -68,4 +74,7 @@ def run(
     if recipe.start_from is not None:
         inherit_training_state(objective, recipe.start_from)
     trained = train(objective, recipe, spec.image_size, folder, device, report, validator, trackers, data_root)
-    return convert(trained.model.eval(), spec, "blipvid", folder / "model", spec.image_size)
+    if PartialState().is_main_process:
+        draw_curves(folder)
+        convert(trained.model.eval(), spec, "blipvid", folder / MODEL, spec.image_size)
+    return folder / MODEL / f"{spec.name}.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from blipvid.bench.cli import app
+from blipvid.bench.cli import whole
 from tests.bench.call import call
 from tests.bench.world import World
 
@@ -20,6 +20,7 @@ FLAGS = {
     "frames": [
         "--sampler", "--count", "--size", "--resize", "--backend", "--start", "--end", "--seed", "--fps", "--sheet",
     ],
+    "train": ["--out", "--data-root", "--device", "--every", "--track", "--debug"],
     "ask": ["--model", "--answers", "--frames", "--top", "--device", "--sampler", "--start", "--end"],
     "doctor": ["--model", "--data-root", "--annotations", "--media", "--set"],
     "report": ["--out"],
@@ -27,7 +28,7 @@ FLAGS = {
     "models list": [],
     "models show": [],
     "models fetch": [],
-    "models convert": ["--to"],
+    "models convert": ["--to", "--half"],
     "datasets list": [],
     "datasets show": [],
     "datasets new": ["--annotations", "--media", "--data-root"],
@@ -38,7 +39,7 @@ HEAVY = ("torch", "transformers", "timm", "pandas", "scipy", "matplotlib", "nump
 
 def commands() -> dict[str, list[str]]:
     found = {}
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(whole())
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", None)
         for word, leaf in ({f"{name} {n}": c for n, c in inner.items()} if inner else {name: command}).items():

@@ -13,7 +13,7 @@ from blipvid.core.features import Answer, QuestionStates, RankedAnswers
 from blipvid.core.settings import AnsweringSettings
 from blipvid.core.text import clean_question
 from blipvid.core.types import AnswerList, QuestionSet, Result, Runtime
-from blipvid.evaluate import questions
+from blipvid.evaluate import answering, questions
 from blipvid.evaluate.answers import normalise
 from blipvid.evaluate.run import evaluate
 from tests.evaluate.echo import WORDS, Echo, clips
@@ -294,15 +294,24 @@ def test_numbers_that_are_not_finite_name_the_clip(spoiled: str) -> None:
             return states
 
         def generate_answers(self, *asked: Any) -> list[list[Answer]]:
-            if spoiled.startswith("scores") and self.remembered[-1] == 1:
-                return [[Answer("dog", float("nan"), 0.0)]]
-            return super().generate_answers(*asked)
+            answers = super().generate_answers(*asked)
+            return [*answers[:-1], [Answer("dog", float("nan"), 0.0)]] if spoiled.startswith("scores") else answers
 
         def rank_answers(self, *asked: Any) -> RankedAnswers:
             ranked = super().rank_answers(*asked)
-            if spoiled.startswith("losses") and self.remembered[-1] == 1:
-                ranked.losses[0, -1] = torch.nan
+            if spoiled.startswith("losses"):
+                ranked.losses[-1, -1] = torch.nan
             return ranked
 
     with pytest.raises(BlipvidError, match=f"clip 'clip1': the model gives {spoiled} that are not finite"):
         _evaluate(question_set(["what", "who"], [0, 1], ["dog", "cat"], 2), Spoiled(), answer_by=BOTH)
+
+
+def test_answers_do_not_depend_on_how_many_questions_are_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, clips = ["what", "who is it", "what", "where is the dog now", "who"], [0, 0, 1, 1, 2]
+    asked = question_set(texts, clips, ["dog"] * 5, 3)
+    found = []
+    for together in (1, 3, 64):
+        monkeypatch.setattr(answering, "ANSWERED_TOGETHER", together)
+        found.append([row["prediction"] for row in _evaluate(asked, answer_by=BOTH).predictions])
+    assert found[0] == found[1] == found[2]
