@@ -26,7 +26,8 @@ def train(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Train a model by a recipe; the same command again goes on with a run that was interrupted."""
-    from rich.console import Console  # heavy imports only once the arguments are known to be right
+    from accelerate import PartialState  # heavy imports only once the arguments are known to be right
+    from rich.console import Console
 
     from blipvid.train.progress import progress_on
     from blipvid.train.recipe import load_recipe
@@ -36,7 +37,8 @@ def train(
     folder = out or Path("runs") / said.name
     with progress_on(Console(), every) as progress:
         written = run(said, folder, device, progress, data_root, track or ())
-    typer.echo(f"model written; evaluate it with --model {written}")
+    if PartialState().is_main_process:
+        typer.echo(f"model written; evaluate it with --model {written}")
 
 
 def main() -> None:

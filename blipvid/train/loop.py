@@ -124,7 +124,7 @@ def train(
         DataError: The pictures cannot be had.
         TrainingError: A loss is not a number, or a state cannot be written; the last whole state stays as it was.
     """
-    accelerator = _accelerator(recipe, folder, device, trackers)
+    accelerator = _accelerator(recipe, folder, device, trackers, objective.learns_everything)
     feed, world = objective.takes, accelerator.num_processes
     length = Length.of(recipe, steps_per_epoch(feed, recipe.pictures, world, data_root))
     objective.check(recipe.pictures.batch_size * world)
@@ -177,9 +177,11 @@ def train(
     return cast(T, accelerator.unwrap_model(wrapped))
 
 
-def _accelerator(recipe: Recipe, folder: Path, device: str, trackers: Sequence[str]) -> Accelerator:
+def _accelerator(
+    recipe: Recipe, folder: Path, device: str, trackers: Sequence[str], learns_everything: bool
+) -> Accelerator:
     # the queue is the same everywhere by construction, so it need not be sent around at every step
-    everywhere = DistributedDataParallelKwargs(broadcast_buffers=False)
+    everywhere = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=not learns_everything)
     try:
         accelerator = Accelerator(
             cpu=device == "cpu",

@@ -47,6 +47,11 @@ class Objective(nn.Module, ABC, Generic[M, B, S]):
                 module.train(mode and self.settings.text_dropout)
         return self
 
+    @property
+    def learns_everything(self) -> bool:
+        """Whether every step reaches every learnt parameter, which spares processes looking for those it does not."""
+        return True
+
     def check(self, pictures: int) -> None:
         """Makes sure, before time is spent, that a step of so many pictures over all processes can be done.
 

@@ -32,9 +32,11 @@ def learning_rate(step: int, steps: int, epoch_steps: int, peak: float, schedule
 
     Source: salesforce/BLIP utils.py (`cosine_lr_schedule`, `warmup_lr_schedule`, `step_lr_schedule`).
     """
-    if step < schedule.warmup_steps:
+    by_epoch = schedule.per == "epoch"
+    # parity: where rates go by epochs, warm-up ends with the first one, finished or not (tests/train/test_optim.py)
+    if step < (min(schedule.warmup_steps, epoch_steps) if by_epoch else schedule.warmup_steps):
         return schedule.warmup_lr + (peak - schedule.warmup_lr) * step / schedule.warmup_steps
-    unit = epoch_steps if schedule.per == "epoch" else 1
+    unit = epoch_steps if by_epoch else 1
     done, all_units = step // unit, -(-steps // unit)
     if schedule.kind == "cosine":
         return (peak - schedule.min_lr) * 0.5 * (1.0 + cos(pi * done / all_units)) + schedule.min_lr

@@ -35,6 +35,12 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
         super().__init__(model, settings)
         self.contrast = Contrast(model, settings)
 
+    @property
+    def learns_everything(self) -> bool:
+        """Heads, or a text tower's self-attention, are left out where a loss counts nothing."""
+        weights = self.settings.weights
+        return all((weights.itc, weights.itm, weights.lm))
+
     def check(self, pictures: int) -> None:
         """Makes sure that the queue fits; see `Contrast.check`."""
         self.contrast.check(pictures)
