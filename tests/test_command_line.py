@@ -112,7 +112,8 @@ def test_checkpoint_of_another_task(world: World, tmp_path: Path):
     captioner["text_decoder.bert.embeddings.word_embeddings.weight"] = torch.zeros(3, 4)
     torch.save({"model": captioner}, tmp_path / "tiny.pth")
     assert_one_sentence(run_with(world, copy_model(world, tmp_path), tmp_path), "tiny.pth", "missing")
-    assert_one_sentence(run_with(world, copy_model(world, tmp_path, task="caption"), tmp_path), "caption model")
+    of_captions = copy_model(world, tmp_path, task="caption")
+    assert_one_sentence(run_with(world, of_captions, tmp_path), "retrieval", "model 'tiny'", "models list")
 
 
 def test_top_k_larger_than_the_gallery_is_clipped_with_a_note(world: World, tmp_path: Path):
@@ -151,8 +152,11 @@ def test_without_arguments_the_demo_world_runs(tmp_path: Path, monkeypatch: pyte
     assert found.code == 0, found.err
     assert "demo world" in found.err
     assert "python run_bench.py msrvtt-retrieval" in found.err
-    (record,) = (tmp_path / "runs").rglob("run.json")
-    run = json.loads(record.read_text())
+    records = sorted((tmp_path / "runs").rglob("run.json"))
+    answering, run = (json.loads(record.read_text()) for record in records)
+    assert answering["coverage"] == {"clips_used": 200, "clips": 200, "items": 704, "skipped": []}
+    assert answering["metrics"]["generate_accuracy"] >= 80
+    assert max(share for share in answering["details"]["commonest"].values()) < 35
     assert run["coverage"] == {"clips_used": 200, "clips": 200, "items": 200, "skipped": []}
     assert run["metrics"]["t2v_r1"] >= 80
     assert run["metrics"]["t2v_r1"] > run["metrics"]["itc_t2v_r1"]

@@ -1,6 +1,7 @@
 """The command line of training: `blipvid train RECIPE`, or `python -m blipvid.train` as torchrun starts it."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,13 @@ import typer
 
 from blipvid.core.errors import BlipvidError
 from blipvid.core.threads import wait_passively
+
+
+class Device(StrEnum):
+    """What trains."""
+
+    AUTO = "auto"
+    CPU = "cpu"
 
 
 def train(
@@ -18,8 +26,10 @@ def train(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder below which pictures and annotations lie; default $BLIPVID_DATA.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
-    every: Annotated[int, typer.Option(help="Steps between two lines of progress.")] = 50,
+    device: Annotated[
+        Device, typer.Option(help="What trains: an accelerator where there is one, or the CPU.")
+    ] = Device.AUTO,
+    every: Annotated[int, typer.Option(min=1, help="Steps between two lines of progress.")] = 50,
     track: Annotated[
         list[str] | None, typer.Option(help="Tracker that is told as well: tensorboard, wandb; may be repeated.")
     ] = None,
@@ -36,7 +46,7 @@ def train(
     said = load_recipe(recipe)
     folder = out or Path("runs") / said.name
     with progress_on(Console(), every) as progress:
-        written = run(said, folder, device, progress, data_root, track or ())
+        written = run(said, folder, device.value, progress, data_root, track or ())
     if PartialState().is_main_process:
         typer.echo(f"model written; evaluate it with --model {written}")
 

@@ -1,5 +1,6 @@
 """A picture of a run: its losses, its learning rate, and what validations found."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,17 @@ from blipvid.core.files import replacing
 from blipvid.train.states import METRICS, read_metrics
 
 CURVES = "curves.png"
-LOSSES = ("itc", "itm", "lm", "nlvr", "visdial")
-OTHER = ("step", "loss", "lr", "broken")
-"""What else is in the metrics; all the rest comes from validations."""
+LOSSES = ("itc", "itm", "lm", "nlvr")
 SMOOTHED_OVER = 50
 """A loss is drawn as the mean over a fiftieth of the run, and faintly as it was."""
 
 
-def draw_curves(folder: Path) -> Path | None:
+def draw_curves(folder: Path, scores: Sequence[str] = ()) -> Path | None:
     """Draws `curves.png` from the metrics in the folder of a run.
 
     Args:
         folder: Of the run.
+        scores: Which metrics of validations are drawn.
 
     Returns:
         The picture, or None where no step has been done yet.
@@ -30,7 +30,6 @@ def draw_curves(folder: Path) -> Path | None:
     if not lines:
         return None
     losses = [name for name in LOSSES if name in lines[0]]
-    scores = sorted({name for line in lines for name in line} - {*OTHER, *LOSSES})
     figure = Figure(figsize=(9.0 if scores else 5.2, 3.4), layout="constrained")
     axes = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
     steps = np.array([line["step"] for line in lines])

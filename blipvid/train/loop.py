@@ -4,17 +4,19 @@ Stands on accelerate for device, precision, many processes and saved state. Know
 ones.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
 from torch import nn
 
 from blipvid.core.errors import ConfigError, TrainingError
@@ -42,7 +44,7 @@ class Step:
         pictures_per_s: Mean since the run began or went on, over all processes.
         remaining_s: Estimated seconds to the last step.
         scores: Metrics of a validation after this step, by name; mostly none.
-        broken: Samples that could not be read and were replaced, by name.
+        broken: Samples that the main process could not read and replaced, by name; the metrics count those of all.
     """
 
     number: int
@@ -128,7 +130,7 @@ def train(
     feed, world = objective.takes, accelerator.num_processes
     length = Length.of(recipe, steps_per_epoch(feed, recipe.pictures, world, data_root))
     objective.check(recipe.pictures.batch_size * world)
-    claim(folder, recipe)
+    claim(folder, recipe, world)
     set_seed(recipe.seed, device_specific=True)
     if recipe.compile:
         objective.model.visual_encoder.compile()
@@ -153,10 +155,12 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = lr
             pieces = islice(loaded, recipe.accumulate)
-            losses, broken = _learn(accelerator, wrapped, pieces, recipe, number / length.epoch_steps)
+            losses, broken, n_broken = _learn(accelerator, wrapped, pieces, recipe, number / length.epoch_steps)
             _demand_finite(losses, number, folder)
-            if recipe.optimiser.clip_norm is not None:
-                accelerator.clip_grad_norm_(wrapped.parameters(), recipe.optimiser.clip_norm)
+            # without a bound the norm is only looked at
+            norm = accelerator.clip_grad_norm_(wrapped.parameters(), recipe.optimiser.clip_norm or math.inf)
+            if accelerator.scaler is None:  # which skips steps of such gradients itself
+                _demand_finite({"norm of the gradients": float(norm)}, number, folder)
             optimiser.step()
             optimiser.zero_grad()
             done = number + 1
@@ -167,11 +171,12 @@ def train(
                 at_once = recipe.pictures.batch_size * recipe.accumulate * world
                 left_s = (length.steps - done) * per_step_s
                 step = Step(done, length.steps, losses, lr, at_once / per_step_s, left_s, scores, broken)
-                values = {"loss": step.loss, **losses, "lr": lr, **scores} | ({"broken": len(broken)} if broken else {})
+                values = {"loss": step.loss, **losses, "lr": lr, **scores} | ({"broken": n_broken} if n_broken else {})
                 write_metrics(metrics, done, values)
                 accelerator.log(values, step=done)
                 report(step)
             if done % recipe.checkpoint_steps == 0 or done == length.steps:
+                _demand_finite({"sum of all weights": _sum_of(wrapped)}, number, folder)
                 save(accelerator, folder, done)
     accelerator.end_training()
     return cast(T, accelerator.unwrap_model(wrapped))
@@ -182,31 +187,35 @@ def _accelerator(
 ) -> Accelerator:
     # the queue is the same everywhere by construction, so it need not be sent around at every step
     everywhere = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=not learns_everything)
+    patient = InitProcessGroupKwargs(timeout=timedelta(hours=24))  # the others wait while one validates
     try:
         accelerator = Accelerator(
             cpu=device == "cpu",
             mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
             log_with=list(trackers) or None,
             project_dir=folder,
-            kwargs_handlers=[everywhere],
+            kwargs_handlers=[everywhere, patient],
         )
+        missing = len(trackers) - len(accelerator.log_with)
+        if missing:
+            raise ImportError(f"{missing} of the trackers {', '.join(trackers)} cannot be imported")
         if trackers:
             accelerator.init_trackers(recipe.name, config={"name": recipe.name, "about": recipe.about})
     except (ImportError, ValueError) as error:
         raise ConfigError(
-            f"{error} (trackers {', '.join(trackers)}, precision {recipe.precision}); install what is missing or ask "
-            "for something else."
+            f"{str(error).rstrip('.')}; install what is missing, or ask for another --track or 'precision'."
         ) from error
     return accelerator
 
 
 def _learn(
     accelerator: Accelerator, wrapped: nn.Module, pieces: Iterator[Loaded[Any]], recipe: Recipe, epochs: float
-) -> tuple[dict[str, float], list[str]]:
+) -> tuple[dict[str, float], list[str], int]:
     """Adds up the gradients of one step.
 
     Returns:
-        Its losses by name, means over batches and processes, and the samples that this process had to replace.
+        Its losses by name, means over batches and processes; the samples that this process had to replace; and how
+        many all had to.
     """
     parts: list[dict[str, torch.Tensor]] = []
     broken: list[str] = []
@@ -219,8 +228,10 @@ def _learn(
         broken += piece.broken
         parts.append({name: loss.detach() for name, loss in losses.items()})
     means = torch.stack([torch.stack([part[name] for part in parts]).mean() for name in parts[0]])
-    everywhere = cast(torch.Tensor, accelerator.reduce(means, "mean"))
-    return dict(zip(parts[0], everywhere.tolist(), strict=True)), broken
+    means = torch.cat([means, means.new_tensor([float(len(broken))])])
+    *losses_of_all, broken_each = cast(torch.Tensor, accelerator.reduce(means, "mean")).tolist()
+    of_all = dict(zip(parts[0], losses_of_all, strict=True))
+    return of_all, broken, round(broken_each * accelerator.num_processes)
 
 
 def _validated(accelerator: Accelerator, wrapped: nn.Module, validate: Validate, step: int) -> Mapping[str, float]:
@@ -234,11 +245,16 @@ def _validated(accelerator: Accelerator, wrapped: nn.Module, validate: Validate,
     return scores
 
 
-def _demand_finite(losses: Mapping[str, float], number: int, folder: Path) -> None:
-    if all(abs(loss) < float("inf") for loss in losses.values()):
+def _sum_of(module: nn.Module) -> float:
+    """Returns the sum of all weights, which is finite where each of them is and none is absurdly large."""
+    return float(sum(parameter.detach().float().abs().sum() for parameter in module.parameters()))
+
+
+def _demand_finite(values: Mapping[str, float], number: int, folder: Path) -> None:
+    if all(math.isfinite(value) for value in values.values()):
         return
-    found = ", ".join(f"{name} {loss:g}" for name, loss in losses.items())
+    found = ", ".join(f"{name} {value:g}" for name, value in values.items())
     raise TrainingError(
-        f"step {number + 1}: the loss is not a finite number ({found}); {last_whole(folder)}. "
+        f"step {number + 1}: training has come to numbers that are not finite ({found}); {last_whole(folder)}. "
         "Lower 'optimiser.lr', lengthen 'schedule.warmup_steps' or set 'optimiser.clip_norm'; train into another --out."
     )

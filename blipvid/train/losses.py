@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch.nn.functional import cross_entropy
 
+from blipvid.core.errors import DataError
 from blipvid.models.answerer import LABEL_SMOOTHING
 
 IGNORED = -100
@@ -70,13 +71,16 @@ def negative_weights(similarity: torch.Tensor, same: torch.Tensor, floor: float 
         (B, C) float32, without gradient.
 
     Raises:
-        ValueError: Some row has no negative at all: the batch holds one single id.
+        DataError: Some row has no negative at all: the batch holds one single id.
 
     Source: salesforce/BLIP models/blip_retrieval.py (no floor), models/blip_pretrain.py (1e-4).
     """
     if bool(same.all(1).any()):
-        raise ValueError("a batch of one single id has no negatives; give batches of at least two different pictures")
-    scores = similarity.detach().float()
+        raise DataError(
+            "all captions of one step belong to the same picture, so nothing is a wrong pair; raise "
+            "'pictures.batch_size' of the recipe."
+        )
+    scores = similarity.detach().float().nan_to_num()  # the loss itself says that something is not a number
     if floor == 0:
         # Masked before the softmax, which only rescales each row: rows that see nothing but themselves stay finite.
         return scores.masked_fill(same, -torch.inf).softmax(1)

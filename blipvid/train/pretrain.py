@@ -43,7 +43,8 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
 
     def check(self, pictures: int) -> None:
         """Makes sure that the queue fits; see `Contrast.check`."""
-        self.contrast.check(pictures)
+        if self.settings.weights.itc or self.settings.weights.itm:
+            self.contrast.check(pictures)
 
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.

@@ -76,13 +76,20 @@ class Weights(Settings):
     itm: float = Field(default=1.0, ge=0)
     lm: float = Field(default=1.0, ge=0)
 
+    @model_validator(mode="after")
+    def _something_counts(self) -> "Weights":
+        if not (self.itc or self.itm or self.lm):
+            raise ValueError("at least one of 'itc', 'itm' and 'lm' must count something")
+        return self
+
 
 class PretrainLosses(ContrastiveLosses):
     """ITC, ITM and LM, as in pre-training.
 
     Attributes:
         kind: The word that chooses this objective.
-        weights: What each loss counts; one that counts nothing is not computed.
+        weights: What each loss counts. LM is left out where it counts nothing, ITC and ITM where both count nothing:
+            ITM needs the similarities of ITC.
     """
 
     kind: Literal["pretrain"]
@@ -163,7 +170,7 @@ class Optimiser(Settings):
         clip_norm: Gradients are scaled down to at most this norm; None leaves them.
     """
 
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.05, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float | None = Field(default=None, gt=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from blipvid.core.errors import TrainingError
 from blipvid.models.convert import convert
 from blipvid.models.zoo import load_spec
 from blipvid.train.captioning import CaptionObjective
@@ -26,6 +27,7 @@ from blipvid.train.recipe import (
 )
 from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.start import first_model, inherit_training_state
+from blipvid.train.states import last_whole
 from blipvid.train.validation import Validator
 from blipvid.train.visdial import VisdialObjective
 from blipvid.train.vqa import VqaObjective
@@ -66,6 +68,7 @@ def run(
 
     Raises:
         CapabilityError: The objective trains another kind of model than the recipe names.
+        TrainingError: See `loop.train`; or the folder cannot be written any more.
     """
     spec = load_spec(recipe.model)
     kind = OBJECTIVES[type(recipe.objective)]
@@ -73,8 +76,16 @@ def run(
     objective = kind(first_model(recipe, spec, kind.trains), recipe.objective)
     if recipe.start_from is not None:
         inherit_training_state(objective, recipe.start_from)
-    trained = train(objective, recipe, spec.image_size, folder, device, report, validator, trackers, data_root)
-    if PartialState().is_main_process:
-        draw_curves(folder)
-        convert(trained.model.eval(), spec, "blipvid", folder / MODEL, spec.image_size)
+    if validator is not None:
+        validator.rehearse(objective.model)
+    try:
+        trained = train(objective, recipe, spec.image_size, folder, device, report, validator, trackers, data_root)
+        if PartialState().is_main_process:
+            draw_curves(folder, [recipe.validation.metric] if recipe.validation else [])
+            convert(trained.model.eval(), spec, "blipvid", folder / MODEL, spec.image_size)
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: cannot be written any more ({error}); {last_whole(folder)}. Make room and start the same "
+            "command again."
+        ) from error
     return folder / MODEL / f"{spec.name}.yaml"

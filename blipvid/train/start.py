@@ -1,5 +1,6 @@
 """The weights that a training starts from: of chance, of a trained model, or of one whose towers are taken over."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import TypeVar, cast
 
@@ -8,11 +9,12 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from blipvid.core.errors import CapabilityError, CheckpointError
+from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
 from blipvid.models.checkpoints import State, read_state
 from blipvid.models.layouts import twin_names
 from blipvid.models.spec import ModelSpec
-from blipvid.models.vision import recompute
+from blipvid.models.vision import recompute, resize_positions
 from blipvid.models.zoo import build, fetch_weights, load_model, load_spec
 from blipvid.train.backbones import start_text, start_vision
 from blipvid.train.recipe import Recipe
@@ -96,12 +98,21 @@ def take_over(model: BlipModel, name: str) -> None:
     own, trained = model.state_dict(), load_model(name, image_size=size[0] if size else None).model.state_dict()
     common = in_common(own, trained)
     other = [key for key, tensor in common.items() if tensor.shape != own[key].shape]
+    if isinstance(model, BlipAnswerer):
+        # parity: a decoder that looked at pictures of another width now looks at questions; what made its keys and
+        # values begins anew (tests/train/test_start.py)
+        anew = [key for key in other if _READS_MEMORY.fullmatch(key)]
+        other = [key for key in other if key not in anew]
+        common = {key: tensor for key, tensor in common.items() if key not in anew}
     if other or not common:
         reason = f"{other[0]} has another size there" if other else "they have no tower in common"
         raise CheckpointError(
             f"model '{name}' cannot be the begin of this one: {reason}; key 'start_from' of the recipe."
         )
     model.load_state_dict(common, strict=False)
+
+
+_READS_MEMORY = re.compile(r"text_decoder\..+\.crossattention\.self\.(key|value)\.weight")
 
 
 def in_common(own: Collection[str], trained: Mapping[str, torch.Tensor]) -> State:
@@ -130,6 +141,9 @@ def take_over_training_state(objective: nn.Module, state: Mapping[str, torch.Ten
     """
     own = objective.state_dict()
     named = {_training_name(key): tensor for key, tensor in state.items()}
+    table = "contrast.towers.visual_encoder_m.pos_embed"
+    if table in named and table in own:
+        named[table] = resize_positions(named[table].float(), own[table].shape[1])
     fitting = {key: tensor for key, tensor in named.items() if key in own and own[key].shape == tensor.shape}
     objective.load_state_dict(fitting, strict=False)
     return sorted(fitting)

@@ -18,22 +18,38 @@ from blipvid.train.recipe import Recipe
 STATE = "state-"
 METRICS = "metrics.jsonl"
 RECIPE = "recipe.json"
+PROCESSES = "processes"
 
 
-def claim(folder: Path, recipe: Recipe) -> None:
+def claim(folder: Path, recipe: Recipe, processes: int) -> None:
     """Writes the recipe into a new folder, or makes sure that a used one holds a run of the same recipe.
 
     Raises:
-        ConfigError: It holds a run of another recipe.
+        ConfigError: It holds a run of another recipe, or of as many processes as cannot go on with it; or it cannot be
+            written.
     """
-    path, said = folder / RECIPE, recipe.model_dump_json(indent=2)
-    if path.is_file() and path.read_text(encoding="utf-8") != said:
-        raise ConfigError(
-            f"{folder} holds a run of another recipe, or of this one before it was changed ({RECIPE} there); "
-            "give another --out, or delete the folder."
-        )
-    with replacing(path) as temporary:
-        temporary.write_text(said, encoding="utf-8")
+    _same_as_there(
+        folder / RECIPE,
+        recipe.model_dump_json(indent=2),
+        f"{folder} holds a run of another recipe, or of this one before it was changed ({RECIPE} there); give another "
+        "--out, or delete the folder.",
+    )
+    _same_as_there(
+        folder / PROCESSES,
+        f"{processes}\n",
+        f"{folder} holds a run of another number of processes than {processes} ({PROCESSES} there), each of which has "
+        "its own share of every step and its own chance; start as many, or give another --out.",
+    )
+
+
+def _same_as_there(path: Path, said: str, refusal: str) -> None:
+    try:
+        if path.is_file() and path.read_text(encoding="utf-8") != said:
+            raise ConfigError(refusal)
+        with replacing(path) as temporary:
+            temporary.write_text(said, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path.parent} cannot be written ({error.strerror}); give another --out.") from error
 
 
 def whole_states(folder: Path) -> list[tuple[int, Path]]:
@@ -55,8 +71,8 @@ def resume(accelerator: Accelerator, folder: Path) -> int:
         accelerator.load_state(str(path))
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
-            f"{path}: this state cannot be taken up ({str(error).strip().splitlines()[0]}); delete it to go on from an "
-            "older one or from the beginning."
+            f"{path}: this state cannot be taken up ({str(error).strip().splitlines()[0]}); delete the folder {folder} "
+            "to begin anew."
         ) from error
     return step
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
-from blipvid.core.types import Runtime
+from blipvid.core.types import Questions, RetrievalSet, Runtime
 from blipvid.data.sets import load_set
 from blipvid.data.spec import load_benchmark
 from blipvid.evaluate.run import evaluate, task_for
@@ -51,8 +51,19 @@ class Validator:
                 f"benchmark '{self.benchmark.name}' shows frames of {self.benchmark.frames.size} px, and model "
                 f"'{spec.name}' is trained on {spec.image_size} px; key 'validation.benchmark' of the recipe."
             )
+        self.data_root = data_root
         self.items = load_set(self.benchmark, data_root, settings.limit).items
         task_for(self.items, kind, self.benchmark.settings, f"model '{spec.name}'")
+
+    def rehearse(self, model: BlipModel) -> None:
+        """Measures the untrained model on two clips, so that what is wrong shows before time is spent.
+
+        Raises:
+            BlipvidError: Whatever is wrong; see `__call__`.
+        """
+        training, few = model.training, load_set(self.benchmark, self.data_root, 2).items
+        self._measure(model.eval(), few)
+        model.train(training)
 
     def __call__(self, objective: nn.Module, step: int) -> dict[str, float]:
         """Returns the metrics of a model in evaluation mode.
@@ -62,15 +73,19 @@ class Validator:
         """
         model = objective.get_submodule("model")
         assert isinstance(model, BlipModel)
+        metrics = self._measure(model, self.items)
+        self._keep_best(model, metrics[self.settings.metric], step)
+        return metrics
+
+    def _measure(self, model: BlipModel, items: RetrievalSet | Questions) -> dict[str, float]:
         load = partial(load_clips, settings=self.benchmark.frames, workers=1)
         runtime = Runtime(device=str(model.device))
-        metrics = dict(evaluate(self.items, model, load, self.benchmark.settings, runtime).metrics)
+        metrics = dict(evaluate(items, model, load, self.benchmark.settings, runtime).metrics)
         if self.settings.metric not in metrics:
             raise ConfigError(
                 f"benchmark '{self.benchmark.name}' gives no '{self.settings.metric}' but {', '.join(metrics)}; key "
                 "'validation.metric' of the recipe."
             )
-        self._keep_best(model, metrics[self.settings.metric], step)
         return {name: float(value) for name, value in metrics.items()}
 
     def _keep_best(self, model: BlipModel, score: float, step: int) -> None:

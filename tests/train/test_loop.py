@@ -170,3 +170,37 @@ def test_a_queue_that_steps_do_not_fill_shows_before_any_step(tmp_path: Path) ->
     with pytest.raises(ConfigError, match=r"queue of 12 places .* steps of 8 pictures.*objective\.momentum\.queue"):
         run(recipe, tmp_path / "out", "cpu")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("kind", "sizes"), [("retrieval", MODEL), ("vqa", ANSWERER)])
+def test_an_absurd_rate_never_becomes_a_state_or_a_model(tmp_path: Path, kind: str, sizes: dict[str, Any]) -> None:
+    said = {"objective": {"kind": kind}, "optimiser": {"lr": 1e38}, "schedule": {}, "checkpoint_steps": 1}
+    pictures = QUESTIONS if kind == "vqa" else QUESTIONS | {"options": {}}
+    for steps in (1, 6):
+        recipe = tiny_recipe(tmp_path, sizes, **said | {"steps": steps, "pictures": pictures})
+        with pytest.raises(TrainingError, match=r"not finite .*there is no state yet.*optimiser\.lr"):
+            run(recipe, tmp_path / f"out{steps}", "cpu")
+        assert not list((tmp_path / f"out{steps}").glob("state-*"))
+        assert not (tmp_path / f"out{steps}" / "model").exists()
+
+
+def test_a_run_of_another_number_of_processes_is_not_taken_up(tmp_path: Path) -> None:
+    run(tiny_recipe(tmp_path, steps=1), tmp_path / "out", "cpu")
+    (tmp_path / "out" / "processes").write_text("2\n")
+    with pytest.raises(ConfigError, match=r"another number of processes than 1 .*start as many"):
+        run(tiny_recipe(tmp_path, steps=1), tmp_path / "out", "cpu")
+
+
+def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot be written .*another --out"):
+        run(tiny_recipe(tmp_path, steps=1), tmp_path / "file", "cpu")
+
+
+def test_metrics_that_cannot_be_written_end_with_one_sentence(tmp_path: Path) -> None:
+    def full(step: Step) -> None:
+        if step.number == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(TrainingError, match=r"No space left.*step 3 .*is whole"):
+        run(tiny_recipe(tmp_path), tmp_path / "out", "cpu", full)

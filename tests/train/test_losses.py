@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from blipvid.core.errors import DataError
 from blipvid.train.losses import (
     IGNORED,
     contrastive_loss,
@@ -81,7 +82,7 @@ def test_a_pair_far_more_alike_than_all_others_still_leaves_negatives() -> None:
 
 
 def test_a_batch_of_one_id_is_refused() -> None:
-    with pytest.raises(ValueError, match="no negatives"):
+    with pytest.raises(DataError, match="same picture"):
         negative_weights(torch.zeros(2, 2), torch.ones(2, 2, dtype=torch.bool))
 
 

@@ -6,10 +6,12 @@ import torch
 from blipvid.core.errors import CapabilityError, CheckpointError
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.retriever import BlipRetriever
+from blipvid.models.vision import resize_positions
 from blipvid.models.zoo import build, load_model, load_spec
 from blipvid.train.recipe import Recipe
+from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.run import run
-from blipvid.train.start import add_waves, draw_weights, first_model
+from blipvid.train.start import add_waves, draw_weights, first_model, take_over_training_state
 from blipvid.train.states import METRICS, read_metrics
 from tests.train.tiny import ANSWERER, MODEL, QUESTIONS, tiny_recipe
 
@@ -63,6 +65,9 @@ def test_a_run_can_go_on_from_a_trained_model(tmp_path: Path) -> None:
     assert len(list(read_metrics(tmp_path / "second" / METRICS))) == 1
 
 
+PRETRAIN = {"objective": {"kind": "pretrain", "momentum": None}, "steps": 1}
+
+
 def answering(folder: Path, trained: Path, **sizes: object) -> Recipe:
     said = {"pictures": QUESTIONS, "objective": {"kind": "vqa"}, "start_from": str(trained), "start_std": 0.1}
     return tiny_recipe(folder, ANSWERER | sizes, **said)
@@ -89,3 +94,29 @@ def test_towers_of_other_sizes_are_refused(tmp_path: Path) -> None:
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CapabilityError, match=r"'tiny' is no BlipRetriever.*'model'"):
         run(tiny_recipe(tmp_path, ANSWERER), tmp_path / "out", "cpu")
+
+
+def test_the_momentum_tower_of_a_checkpoint_fits_larger_pictures(tmp_path: Path) -> None:
+    objective = {"kind": "retrieval", "momentum": {"queue": 8}}
+    small = tiny_recipe(tmp_path / "small", objective=objective)
+    large = tiny_recipe(tmp_path / "large", MODEL | {"image_size": 64}, objective=objective)
+    given, taking = (
+        RetrievalObjective(first_model(recipe, load_spec(recipe.model), BlipRetriever), recipe.objective)
+        for recipe in (small, large)
+    )
+    state = {key.removeprefix("contrast.towers."): tensor for key, tensor in given.state_dict().items()}
+    taken = take_over_training_state(taking, state)
+    assert {key for key in taking.state_dict() if key.startswith("contrast.towers.")} <= set(taken)
+    wanted = resize_positions(given.contrast.towers.visual_encoder_m.pos_embed, 65)
+    assert torch.equal(taking.contrast.towers.visual_encoder_m.pos_embed, wanted)
+
+
+def test_a_decoder_that_looked_at_wider_pictures_makes_its_keys_anew(tmp_path: Path) -> None:
+    wide = {"vision": MODEL["vision"] | {"width": 48}}
+    trained = run(tiny_recipe(tmp_path / "one", MODEL | wide | {"task": "pretrain"}, **PRETRAIN), tmp_path / "o", "cpu")
+    recipe = answering(tmp_path / "two", trained, **wide)
+    given = load_model(str(trained)).model.state_dict()
+    taken = first_model(recipe, load_spec(recipe.model), BlipAnswerer).state_dict()
+    anew = {key for key in given if key in taken and not torch.equal(given[key], taken[key])}
+    layer = "text_decoder.bert.encoder.layer.0.crossattention.self"
+    assert anew == {f"{layer}.key.weight", f"{layer}.value.weight"}
