@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blipvid.core.errors import ConfigError, DataError
-from blipvid.core.text import clean_caption, clean_question
+from blipvid.core.text import clean_question
 from blipvid.data.annotations import Row
 from blipvid.train.batches import ASKED, CAPTIONED, IN_DIALOG, PAIRED, Asked
 from blipvid.train.picture_settings import (
@@ -24,7 +24,7 @@ from blipvid.train.picture_settings import (
     Paths,
     QuestionSettings,
 )
-from blipvid.train.rows import check_files, files_of, listed, member, object_in, rows_of, word
+from blipvid.train.rows import caption_of, check_files, files_of, listed, member, object_in, rows_of, word
 from blipvid.train.samples import PictureSet, Sample, open_picture
 
 CAPTION_WORDS, SENTENCE_WORDS, QUESTION_WORDS = 30, 40, 50
@@ -95,7 +95,7 @@ class CaptionSet(AnnotatedSet[CaptionSettings, str]):
             path = str(root / word(row, "image", where))
             said = row.get("caption")
             for caption in said if isinstance(said, list) and said else [said]:
-                text = clean_caption(word({"caption": caption}, "caption", where), CAPTION_WORDS)
+                text = caption_of(word({"caption": caption}, "caption", where), CAPTION_WORDS, where)
                 yield Entry((path,), text, ids.setdefault(str(row.get("image_id", path)), len(ids)))
 
 
@@ -122,7 +122,7 @@ class KarpathySet(AnnotatedSet[KarpathySettings, str]):
                 path = str(root / str(row.get("filepath", "")) / word(row, "filename", where))
                 for sentence in member(row, "sentences", list, where):
                     text = word(sentence, "raw", f"{where}, sentences")
-                    yield Entry((path,), clean_caption(text, CAPTION_WORDS), picture)
+                    yield Entry((path,), caption_of(text, CAPTION_WORDS, where), picture)
                 picture += 1
 
 
@@ -162,7 +162,7 @@ class PairSet(AnnotatedSet[PairSettings, tuple[str, bool]]):
                 raise DataError(f"{where}: 'images' names {len(images)} pictures; two are expected.")
             if row.get("label") not in ("True", "False"):
                 raise DataError(f"{where}: 'label' is {row.get('label')!r}; 'True' or 'False' is expected.")
-            sentence = clean_caption(word(row, "sentence", where), SENTENCE_WORDS)
+            sentence = caption_of(word(row, "sentence", where), SENTENCE_WORDS, where)
             first, second = (str(root / word({"images": image}, "images", where)) for image in images)
             yield Entry((first, second), (sentence, row["label"] == "True"))
 
@@ -214,7 +214,7 @@ class DialogSet(AnnotatedSet[DialogSettings, Round]):
             for number, dialog in enumerate(member(data, "dialogs", list, f"{file}: data"), start=1):
                 where = f"{file}: dialog {number}"
                 path = _first_file(settings.images, dialog, where)
-                caption = clean_caption(word(dialog, "caption", where), CAPTION_WORDS)
+                caption = caption_of(word(dialog, "caption", where), CAPTION_WORDS, where)
                 told = ""
                 for round_ in member(dialog, "dialog", list, where):
                     question, right, wrong = _read_round(round_, questions, answers, where)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from blipvid.core.errors import DataError
+from blipvid.core.text import clean_caption
 from blipvid.data.annotations import KEY, VALUE, Row, read_rows
 from blipvid.data.files import some
 from blipvid.train.picture_settings import Paths
@@ -72,6 +73,18 @@ def word(row: Any, key: str, where: str) -> str:
         found = f"is {value!r}" if value else "is missing"
         raise DataError(f"{where}: '{key}' {found}; text is expected there.")
     return value
+
+
+def caption_of(text: str, words: int, where: str) -> str:
+    """Returns a caption or sentence as models read it.
+
+    Raises:
+        DataError: Nothing is left of it.
+    """
+    cleaned = clean_caption(text, words)
+    if not cleaned:
+        raise DataError(f"{where}: nothing is left of {text!r} once it is cleaned; remove it.")
+    return cleaned
 
 
 def listed(names: Iterable[Any]) -> str:

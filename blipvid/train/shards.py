@@ -25,12 +25,12 @@ from webdataset.tariterators import base_plus_ext
 from blipvid.core.errors import ConfigError, DataError
 from blipvid.core.files import replacing
 from blipvid.core.places import cache_folder
-from blipvid.core.text import clean_caption
 from blipvid.data.files import some
 from blipvid.train.batches import CAPTIONED
 from blipvid.train.order import Order
 from blipvid.train.picture_sets import CAPTION_WORDS
 from blipvid.train.picture_settings import Paths, ShardSettings
+from blipvid.train.rows import caption_of
 from blipvid.train.samples import BrokenSampleError, PictureSet, Sample, open_picture
 
 WINDOW = 8
@@ -99,10 +99,9 @@ class ShardSet(PictureSet):
         if picture is None:
             raise BrokenSampleError(f"{name}: no picture ({', '.join(PICTURES)}).")
         try:
-            opened = open_picture(io.BytesIO(picture), name)
+            return Sample((open_picture(io.BytesIO(picture), name),), caption_of(caption, CAPTION_WORDS, name), number)
         except DataError as error:
             raise BrokenSampleError(str(error)) from error
-        return Sample((opened,), clean_caption(caption, CAPTION_WORDS), number)
 
 
 class WindowOrder:

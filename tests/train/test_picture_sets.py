@@ -220,6 +220,7 @@ ROWS: list[tuple[str, Any, str]] = [
     ("captions", [{"image": "0.png", "caption": "a"}, {"image": "0.png"}], "row 2: 'caption' is missing"),
     ("captions", [{"image": "0.png", "caption": ["a", " "]}], "row 1: 'caption' is ' '"),
     ("captions", [{"image": "0.png", "caption": []}], r"row 1: 'caption' is missing"),
+    ("captions", [{"image": "0.png", "caption": "..!"}], r"row 1: nothing is left of '\.\.!'"),
     ("captions", [{"image": 3, "caption": "a"}], "row 1: 'image' is 3"),
     ("karpathy", [{"image": "0.png"}], "a list where an object is expected; check key 'kind'"),
     ("karpathy", {"pictures": []}, "'images' is missing"),
