@@ -1,14 +1,13 @@
 """Training pictures of the drawn world, all of scenes that may be seen: with captions, or with questions."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from blipvid.demo.clips import DrawnClip, Part
 from blipvid.demo.grammar import HEADINGS, caption
-from blipvid.demo.questions import ASKS, Question, one_of_each, picture_questions
+from blipvid.demo.questions import Question, one_of_each, picture_questions
 from blipvid.demo.scenes import TWISTS, Scene, lone_scene, pick, random_scene, twins
 from blipvid.demo.shapes import COLOURS, RADII, Thing, draw
 from blipvid.demo.sights import description
@@ -83,7 +82,6 @@ def draw_asked(
     size_px: int,
     questions: int = 5,
     alone_share: float = 0.5,
-    kinds: Sequence[str] = ASKS,
 ) -> tuple[npt.NDArray[np.uint8], list[list[tuple[str, dict[str, float]]]]]:
     """Draws a batch of pictures with questions (entry point `demo` of the group `blipvid.questions`).
 
@@ -96,7 +94,6 @@ def draw_asked(
         questions: How many each picture is asked, of all kinds; answers are about equally frequent in each kind.
         alone_share: Share of pictures that show a single thing. What places and motions look like is learnt
             from these, long before it is learnt which of several things is meant.
-        kinds: Kinds of question that are asked.
 
     Returns:
         (B, S, S, 3) uint8 RGB, and for each picture its questions, each with its weighted answers.
@@ -107,7 +104,7 @@ def draw_asked(
         possible: list[Question] = []
         while len(possible) < questions:  # a picture with too little to ask is drawn anew
             scene, things = _moment(rng, alone_share)
-            possible = [question for question in picture_questions(scene, things) if question.asks in kinds]
+            possible = picture_questions(scene, things)
         pixels.append(draw(scene.background, things, size_px))
         own = _some(rng, possible, answers, questions)
         asked.append([(question.question, {question.answer: 1.0}) for question in own])

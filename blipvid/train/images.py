@@ -70,8 +70,7 @@ class DrawnBatches(Dataset[Loaded[B]], Generic[B]):
         self.draw, self.gather = feed.sources.get(settings.source), feed.gather
         self.settings, self.size_px, self.seed, self.rank = settings, size_px, seed, rank
         try:
-            for step in (0, settings.first_steps):
-                self.draw(np.random.default_rng(0), 2, size_px, **settings.options_of(step))
+            self.draw(np.random.default_rng(0), 2, size_px, **settings.options)
         except TypeError as error:
             raise ConfigError(
                 f"{feed.sources.what} '{settings.source}': {error}; mend key 'pictures.options' of the recipe."
@@ -79,7 +78,7 @@ class DrawnBatches(Dataset[Loaded[B]], Generic[B]):
 
     def __getitem__(self, step: int) -> Loaded[B]:
         rng = np.random.default_rng([self.seed, self.rank, step])
-        pixels, said = self.draw(rng, self.settings.batch_size, self.size_px, **self.settings.options_of(step))
+        pixels, said = self.draw(rng, self.settings.batch_size, self.size_px, **self.settings.options)
         return Loaded(self.gather(torch.from_numpy(np.moveaxis(pixels, -1, -3).copy()), said, None))
 
 

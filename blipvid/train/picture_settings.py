@@ -151,8 +151,6 @@ class Pictures(Settings):
         workers: Processes that draw or load ahead; 0 does it between the steps.
         augment: How pictures of `sets` are changed.
         options: Handed to the source as keyword arguments.
-        first_steps: For so many steps `first_options` hold, so that a training can begin with what is easy.
-        first_options: Options in place of those of the same name.
     """
 
     source: str | None = None
@@ -161,15 +159,13 @@ class Pictures(Settings):
     workers: int = Field(default=1, ge=0)
     augment: Augment = Augment()
     options: dict[str, Any] = Field(default_factory=dict)
-    first_steps: int = Field(default=0, ge=0)
-    first_options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Pictures":
         if (self.source is None) == (not self.sets):
             raise ValueError("pictures are either drawn by a 'source' or read from 'sets'; name one of the two")
         said: dict[str, dict[str, object]] = {
-            "source": {"options": self.options, "first_steps": self.first_steps, "first_options": self.first_options},
+            "source": {"options": self.options},
             "sets": {"augment": self.augment != Augment()},
         }
         other = "source" if self.sets else "sets"
@@ -179,10 +175,6 @@ class Pictures(Settings):
         if 0 < sum(one.weight is not None for one in self.sets) < len(self.sets):
             raise ValueError("either all sets have a 'weight' or none has")
         return self
-
-    def options_of(self, step: int) -> dict[str, Any]:
-        """Returns what the source is told in one step, counted from 0."""
-        return {**self.options, **(self.first_options if step < self.first_steps else {})}
 
 
 def _whole(paths: Any, root: Path | None) -> Any:

@@ -228,8 +228,6 @@ class Recipe(Settings):
             tower wait long at chance.
         start_waves: Height of sines and cosines of row and column that are added to the position table, so that places
             are learnt soon; None adds none.
-        start_cross_std: Standard deviation that the weights of cross-attention start with instead of `start_std`; see
-            `start.draw_cross_attention`.
         pictures: The data.
         objective: The losses.
         optimiser: AdamW.
@@ -256,7 +254,6 @@ class Recipe(Settings):
     start_text: str | None = None
     start_std: float | None = Field(default=None, gt=0)
     start_waves: float | None = Field(default=None, gt=0)
-    start_cross_std: float | None = Field(default=None, gt=0)
     pictures: Pictures
     objective: Annotated[
         PretrainLosses | RetrievalLosses | CaptionLosses | VqaLosses | NlvrLosses | VisdialLosses,

@@ -17,6 +17,7 @@ from blipvid.train.objective import Objective
 from blipvid.train.pretrain import PretrainObjective
 from blipvid.train.recipe import (
     CaptionLosses,
+    ContrastiveLosses,
     Losses,
     NlvrLosses,
     PretrainLosses,
@@ -74,7 +75,7 @@ def run(
     kind = OBJECTIVES[type(recipe.objective)]
     validator = Validator(recipe.validation, spec, kind.trains, folder, data_root) if recipe.validation else None
     objective = kind(first_model(recipe, spec, kind.trains), recipe.objective)
-    if recipe.start_from is not None:
+    if recipe.start_from is not None and isinstance(recipe.objective, ContrastiveLosses):
         inherit_training_state(objective, recipe.start_from)
     if validator is not None:
         validator.rehearse(objective.model)

@@ -49,8 +49,6 @@ def first_model(recipe: Recipe, spec: ModelSpec, kind: type[M]) -> M:
         )
     if recipe.start_std is not None:
         draw_weights(model, recipe.start_std)
-    if recipe.start_cross_std is not None:
-        draw_cross_attention(model, recipe.start_cross_std)
     if recipe.start_vision is not None:
         start_vision(model, recipe.start_vision)
     if recipe.start_text is not None:
@@ -71,17 +69,6 @@ def draw_weights(model: nn.Module, std: float) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith("pos_embed"):
             nn.init.trunc_normal_(parameter, std=std, a=-2 * std, b=2 * std)
-
-
-def draw_cross_attention(model: nn.Module, std: float) -> None:
-    """Draws the weights of all cross-attention anew, normal.
-
-    Large ones make each word look at a few patches from the start, and what it sees there count beside the word itself.
-    With small ones all words see the mean of the picture, which says something of colours and nothing of places.
-    """
-    for name, parameter in model.named_parameters():
-        if ".crossattention." in name and parameter.dim() == 2:
-            nn.init.normal_(parameter, std=std)
 
 
 def take_over(model: BlipModel, name: str) -> None:

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from itertools import pairwise
 
@@ -5,11 +6,12 @@ import numpy as np
 import pytest
 
 from blipvid.demo import pictures
-from blipvid.demo.grammar import caption
-from blipvid.demo.pictures import draw_asked, draw_captioned, training_scenes
+from blipvid.demo.grammar import HEADINGS, caption
+from blipvid.demo.pictures import draw_asked, draw_captioned, draw_described, draw_paired, training_scenes
 from blipvid.demo.questions import Question, all_answers
 from blipvid.demo.scenes import Scene, is_held_out
-from blipvid.demo.shapes import Thing
+from blipvid.demo.shapes import COLOURS, RADII, SHAPES, TEXTURES, TONES, Thing
+from blipvid.demo.sights import PLACE_NAMES
 
 
 def test_training_never_sees_a_held_out_scene() -> None:
@@ -78,3 +80,37 @@ def test_answers_are_about_equally_frequent_in_each_kind() -> None:
 def test_even_a_picture_with_little_to_ask_gets_as_many_questions_as_others() -> None:
     _, asked = draw_asked(np.random.default_rng(3), 40, 16, questions=12)
     assert [len(own) for own in asked] == [12] * 40
+
+
+def test_a_description_says_of_each_thing_only_what_its_picture_shows() -> None:
+    _, told = draw_described(np.random.default_rng(0), 300, 20)
+    for text in told:
+        things, background = text.rsplit(" on a ", 1)
+        assert background.split()[0] in TONES
+        assert background.split()[1] in TEXTURES
+        for thing in things.split(" and "):
+            article, size, colour, shape, *rest = thing.split()
+            assert (article, size in RADII, colour in COLOURS, shape in SHAPES) == ("a", True, True, True)
+            said = " ".join(rest)
+            place = next((name for name in sorted(PLACE_NAMES.values(), key=len)[::-1] if said.startswith(name)), "")
+            assert said.removeprefix(place).strip() in ("", *HEADINGS)
+    assert {len(text.split(" and ")) for text in told} == {1, 2, 3, 4}
+
+
+def test_a_sentence_about_two_pictures_is_true_where_both_things_are_there() -> None:
+    pixels, said = draw_paired(np.random.default_rng(0), 40, 60)
+    assert pixels.shape == (40, 2, 60, 60, 3)
+    assert sum(true for _, true in said) == 20
+
+    def shows(pair: np.ndarray, colour: str) -> bool:
+        """Looks for pixels of exactly the colour, of which a thing has some inside."""
+        return bool((pair.reshape(-1, 3) == COLOURS[colour]).all(axis=1).any())
+
+    absent = 0
+    for pair, (sentence, true) in zip(pixels, said, strict=True):
+        colours = re.findall(r"a (?:big|small) (\w+) thing", sentence)
+        assert len(colours) == 2
+        seen = all(shows(pair, colour) for colour in colours)
+        assert seen or not true, sentence
+        absent += not seen
+    assert absent > 10  # the other false ones name a colour that is there, in another size

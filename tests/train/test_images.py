@@ -74,21 +74,6 @@ def test_unknown_sources_and_options_are_named() -> None:
         batches(ASKED, SETTINGS.model_copy(update={"options": {"twins": 1}}), 32, 0, range(1))
 
 
-def test_the_first_steps_may_be_told_something_else() -> None:
-    said = {"first_steps": 2, "first_options": {"twin_share": 1.0}, "options": {"twin_share": 0.0}}
-    found = of(batches(CAPTIONED, SETTINGS.model_copy(update=said), 32, seed=3, steps=range(4)))
-    for share, own in ((1.0, found[:2]), (0.0, found[2:])):
-        steady = SETTINGS.model_copy(update={"options": {"twin_share": share}})
-        wanted = of(batches(CAPTIONED, steady, 32, seed=3, steps=range(4)))
-        assert [batch.captions for batch in own] == [b.captions for b in (wanted[:2] if share else wanted[2:])]
-
-
-def test_a_mistake_in_the_first_options_shows_before_any_step() -> None:
-    wrong = SETTINGS.model_copy(update={"first_steps": 2, "first_options": {"twins": 1}})
-    with pytest.raises(ConfigError, match=r"twins.*pictures\.options"):
-        batches(CAPTIONED, wrong, 32, 0, range(1))
-
-
 @pytest.fixture(scope="module")
 def captions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return write_captions(tmp_path_factory.mktemp("captions"), 11, per_picture=2)
