@@ -33,9 +33,9 @@ from torch.nn.functional import cross_entropy, normalize
 from blipvid.models.precision import Precision
 from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.vision import normalise_pixels
-from blipvid.train.batches import CaptionBatch
-from blipvid.train.momentum import NOBODY
-from blipvid.train.pretrain import PretrainObjective
+from blipvid.train.objectives.momentum import NOBODY
+from blipvid.train.objectives.pretrain import PretrainObjective
+from blipvid.train.pictures.batches import CaptionBatch
 from blipvid.train.recipe import Momentum, PretrainLosses
 
 MAX_TOKENS = 30

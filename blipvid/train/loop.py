@@ -20,9 +20,9 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 
 from blipvid.core.errors import ConfigError, TrainingError
-from blipvid.train.images import Loaded, batches, steps_per_epoch
-from blipvid.train.objective import Objective
+from blipvid.train.objectives.objective import Objective
 from blipvid.train.optim import build_optimiser, learning_rate
+from blipvid.train.pictures.images import Loaded, batches, steps_per_epoch
 from blipvid.train.recipe import Recipe
 from blipvid.train.states import claim, last_whole, open_metrics, resume, save, write_metrics
 

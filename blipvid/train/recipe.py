@@ -10,7 +10,7 @@ from blipvid.core.errors import ConfigError
 from blipvid.core.places import definitions
 from blipvid.models.captioner import PROMPT
 from blipvid.train.backbones import WEIGHT_FILES
-from blipvid.train.picture_settings import Pictures
+from blipvid.train.pictures.settings import Pictures
 
 
 class Losses(Settings):

@@ -9,12 +9,15 @@ from accelerate import PartialState
 from blipvid.core.errors import TrainingError
 from blipvid.models.convert import convert
 from blipvid.models.zoo import load_spec
-from blipvid.train.captioning import CaptionObjective
 from blipvid.train.curves import draw_curves
 from blipvid.train.loop import Step, train
-from blipvid.train.nlvr import NlvrObjective
-from blipvid.train.objective import Objective
-from blipvid.train.pretrain import PretrainObjective
+from blipvid.train.objectives.captioning import CaptionObjective
+from blipvid.train.objectives.nlvr import NlvrObjective
+from blipvid.train.objectives.objective import Objective
+from blipvid.train.objectives.pretrain import PretrainObjective
+from blipvid.train.objectives.retrieval import RetrievalObjective
+from blipvid.train.objectives.visdial import VisdialObjective
+from blipvid.train.objectives.vqa import VqaObjective
 from blipvid.train.recipe import (
     CaptionLosses,
     ContrastiveLosses,
@@ -26,12 +29,9 @@ from blipvid.train.recipe import (
     VisdialLosses,
     VqaLosses,
 )
-from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.start import first_model, inherit_training_state
 from blipvid.train.states import last_whole
 from blipvid.train.validation import Validator
-from blipvid.train.visdial import VisdialObjective
-from blipvid.train.vqa import VqaObjective
 
 OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
     PretrainLosses: PretrainObjective,

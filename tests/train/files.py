@@ -10,7 +10,7 @@ import webdataset
 from PIL import Image
 
 from blipvid.core.config import validate
-from blipvid.train.picture_settings import Pictures
+from blipvid.train.pictures.settings import Pictures
 
 PLAIN = {"min_scale": 1.0, "flip": False, "randaugment": False}
 """Pictures of one colour come out as they were."""

@@ -12,11 +12,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from blipvid.train.batches import CaptionBatch
-from blipvid.train.gather import rank
-from blipvid.train.pretrain import PretrainObjective
+from blipvid.train.objectives.gather import rank
+from blipvid.train.objectives.pretrain import PretrainObjective
+from blipvid.train.objectives.retrieval import RetrievalObjective
+from blipvid.train.pictures.batches import CaptionBatch
 from blipvid.train.recipe import Momentum, PretrainLosses, RetrievalLosses
-from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.start import take_over_training_state
 from tests.load_goldens import Case, Goldens
 from tests.parity.official import pretrained_of, retriever_of

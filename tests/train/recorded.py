@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from blipvid.train.batches import CaptionBatch
+from blipvid.train.pictures.batches import CaptionBatch
 from tests.load_goldens import Case
 from tests.parity.official import unit_range
 

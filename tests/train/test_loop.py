@@ -15,10 +15,10 @@ from blipvid.core.errors import ConfigError, TrainingError
 from blipvid.core.registry import Registry
 from blipvid.demo.pictures import draw_captioned
 from blipvid.models.zoo import load_model
-from blipvid.train.batches import CAPTIONED, CaptionBatch, DrawBatch
 from blipvid.train.loop import Step, train
-from blipvid.train.objective import Objective
-from blipvid.train.retrieval import RetrievalObjective
+from blipvid.train.objectives.objective import Objective
+from blipvid.train.objectives.retrieval import RetrievalObjective
+from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch, DrawBatch
 from blipvid.train.run import run
 from blipvid.train.states import METRICS, read_metrics
 from tests.train.tiny import ANSWERER, MODEL, QUESTIONS, tiny_recipe

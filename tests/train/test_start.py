@@ -8,8 +8,8 @@ from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.vision import resize_positions
 from blipvid.models.zoo import build, load_model, load_spec
+from blipvid.train.objectives.retrieval import RetrievalObjective
 from blipvid.train.recipe import Recipe
-from blipvid.train.retrieval import RetrievalObjective
 from blipvid.train.run import run
 from blipvid.train.start import add_waves, draw_weights, first_model, take_over_training_state
 from blipvid.train.states import METRICS, read_metrics
