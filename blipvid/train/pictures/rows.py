@@ -1,10 +1,10 @@
 """Rows of annotation files, and what each must hold: every mistake is named with its file and row.
 
-Knows no kinds of sets; `picture_sets.py` does.
+Knows no kinds of sets; `sets.py` does.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,13 +92,13 @@ def listed(names: Iterable[Any]) -> str:
     return ", ".join(sorted(map(repr, names)))
 
 
-def check_files(paths: Iterable[str]) -> None:
-    """Looks for files; nothing is opened.
+def check_files(paths: Sequence[str]) -> None:
+    """Looks for files, each named once; nothing is opened.
 
     Raises:
         DataError: Files are missing; says how many and names the first of them.
     """
-    wanted = [Path(path) for path in dict.fromkeys(paths)]
+    wanted = [Path(path) for path in paths]
     # One listing a folder: asking for each file by itself takes minutes on network disks.
     present = {folder: _names_in(folder) for folder in {path.parent for path in wanted}}
     missing = [str(path) for path in wanted if path.name not in present[path.parent]]

@@ -1,6 +1,7 @@
 """Sets of pictures that annotation files tell of, each entry a file by itself.
 
-Everything is looked at before a training begins, apart from the pixels: rows, captions, and whether each file is there.
+Everything is looked at before a training begins, apart from the pixels: rows, captions, whether each file is there and
+begins as a picture does.
 """
 
 from abc import abstractmethod
@@ -17,7 +18,7 @@ from blipvid.core.text import clean_question
 from blipvid.data.annotations import Row
 from blipvid.train.pictures.batches import ASKED, CAPTIONED, IN_DIALOG, PAIRED, Asked
 from blipvid.train.pictures.rows import caption_of, check_files, files_of, listed, member, object_in, rows_of, word
-from blipvid.train.pictures.samples import PictureSet, Sample, open_picture
+from blipvid.train.pictures.samples import PictureSet, Sample, check_pictures, open_picture
 from blipvid.train.pictures.settings import (
     CaptionSettings,
     DialogSettings,
@@ -62,12 +63,15 @@ class AnnotatedSet(PictureSet, Generic[S, T]):
         settings: Its part of the recipe, with whole paths.
 
     Raises:
-        DataError: An annotation file is absent or holds something else, or picture files are missing.
+        DataError: An annotation file is absent or holds something else, or picture files are missing or no
+            pictures.
     """
 
     def __init__(self, settings: S) -> None:
         self.entries = list(self.list_entries(settings))
-        check_files(path for entry in self.entries for path in entry.paths)
+        paths = list(dict.fromkeys(path for entry in self.entries for path in entry.paths))
+        check_files(paths)
+        check_pictures(paths)
 
     @abstractmethod
     def list_entries(self, settings: S) -> Iterable[Entry[T]]:

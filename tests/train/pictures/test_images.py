@@ -229,7 +229,7 @@ def test_sets_with_nothing_whole_stop_the_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_damaged_picture_of_an_annotated_set_stops_the_training_in_one_sentence(tmp_path: Path, workers: int) -> None:
     said = write_captions(tmp_path, 2)
-    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:-30])
     with pytest.raises(DataError, match=r"1\.png: the picture cannot be read") as caught:
         of(batches(CAPTIONED, settings(said, workers=workers), 4, 0, range(1)))
     assert "\n" not in str(caught.value)

@@ -7,9 +7,10 @@ import pytest
 
 from blipvid.core.config import validate
 from blipvid.core.errors import BlipvidError, ConfigError, DataError
+from blipvid.train.pictures import samples
 from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch, Feed, QuestionBatch
 from blipvid.train.pictures.images import KINDS, batches, open_sets
-from blipvid.train.pictures.samples import PictureSet, Sample
+from blipvid.train.pictures.samples import PictureSet, Sample, check_pictures
 from blipvid.train.pictures.sets import PairSet, QuestionSet, exchange_sides, weigh_answers
 from blipvid.train.pictures.settings import Pictures, QuestionSettings
 from tests.load_goldens import Case, Goldens
@@ -203,14 +204,32 @@ def test_missing_pictures_are_counted_and_named(tmp_path: Path) -> None:
         open_set(said)
 
 
-def test_a_damaged_picture_is_named_when_it_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_files_that_are_no_pictures_are_named_before_any_is_decoded(tmp_path: Path, content: bytes) -> None:
+    said = write_captions(tmp_path, 4)
+    (tmp_path / "2.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"1 of 4 pictures looked at cannot be read: \S+2\.png; fetch"):
+        open_set(said)
+
+
+def test_of_many_pictures_some_are_looked_at_the_first_and_last_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "LOOKED_AT", 3)
+    paths = [str(tmp_path / name) for name in write_pictures(tmp_path, 7)]
+    for number in (0, 1, 6):
+        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"2 of 3 pictures looked at cannot be read: \S+0\.png, \S+6\.png"):
+        check_pictures(paths)
+
+
+def test_a_picture_cut_short_is_named_when_it_is_read(tmp_path: Path) -> None:
     said = write_captions(tmp_path, 2)
     whole = (tmp_path / "1.png").read_bytes()
-    for damaged in (b"", b"no picture", whole[: len(whole) // 2], whole[:40] + b"\xff" * 20 + whole[60:]):
-        (tmp_path / "1.png").write_bytes(damaged)
-        own = open_set(said)
-        with pytest.raises(DataError, match=r"1\.png: the picture cannot be read"):
-            own.read(1, np.random.default_rng(0))
+    (tmp_path / "1.png").write_bytes(whole[:-30])
+    own = open_set(said)
+    with pytest.raises(DataError, match=r"1\.png: the picture cannot be read"):
+        own.read(1, np.random.default_rng(0))
 
 
 ROWS: list[tuple[str, Any, str]] = [
