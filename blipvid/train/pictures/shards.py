@@ -12,6 +12,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -29,7 +30,7 @@ from blipvid.data.files import some
 from blipvid.train.pictures.batches import CAPTIONED
 from blipvid.train.pictures.order import Order
 from blipvid.train.pictures.rows import caption_of
-from blipvid.train.pictures.samples import BrokenSampleError, PictureSet, Sample, open_picture
+from blipvid.train.pictures.samples import OPENED_AT_ONCE, BrokenSampleError, PictureSet, Sample, open_picture
 from blipvid.train.pictures.sets import CAPTION_WORDS
 from blipvid.train.pictures.settings import Paths, ShardSettings
 
@@ -70,7 +71,8 @@ class ShardSet(PictureSet):
 
     def __init__(self, settings: ShardSettings) -> None:
         self.shards = find_shards(settings.tars)
-        self.indexes = [index_file(shard) for shard in self.shards]
+        with ThreadPoolExecutor(OPENED_AT_ONCE) as threads:
+            self.indexes = list(threads.map(index_file, self.shards))
         counts = np.array([len(load_index(file).keys) for file in self.indexes])
         empty = [str(shard) for shard, count in zip(self.shards, counts, strict=True) if not count]
         if empty:
