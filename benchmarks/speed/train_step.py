@@ -196,6 +196,12 @@ class Way:
         return torch.cuda.max_memory_allocated() - others
 
 
+def our_losses(objective: PretrainObjective, batch: CaptionBatch) -> dict[str, torch.Tensor]:
+    """Computes the losses as the training loop does."""
+    objective.before_batch()
+    return objective(batch, EPOCHS)
+
+
 def build_ways(sizes: Sizes, device: torch.device) -> dict[str, Way]:
     """Builds both ways with the same weights, momentum towers that lag behind, and the same queue."""
     model = build_random(BlipPretrained, "pretrain", sizes.text_layers, sizes.vision_blocks, sizes.image_px)
@@ -207,7 +213,7 @@ def build_ways(sizes: Sizes, device: torch.device) -> dict[str, Way]:
     objective.to(device)
     return {
         "reference": Way(deepcopy(objective), reference_losses),
-        "ours": Way(objective, lambda own, batch: own(batch, EPOCHS)),
+        "ours": Way(objective, our_losses),
     }
 
 

@@ -18,18 +18,21 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from blipvid.core.errors import ConfigError, TrainingError
+from blipvid.models.blip import BlipModel
 from blipvid.train.objectives.objective import Objective
 from blipvid.train.optim import build_optimiser, learning_rate
 from blipvid.train.pictures.images import Loaded, batches, steps_per_epoch
 from blipvid.train.recipe import Recipe
+from blipvid.train.sharding import own_part, ready_for_shards, sharding_plugin
 from blipvid.train.states import claim, last_whole, open_metrics, resume, save, write_metrics
 
-T = TypeVar("T", bound=Objective[Any, Any, Any])
+M = TypeVar("M", bound=BlipModel)
 
-Validate = Callable[[nn.Module, int], Mapping[str, float]]
-"""validate(objective, step) -> metrics by name; called on the main process alone."""
+Validate = Callable[[BlipModel, int], Mapping[str, float]]
+"""validate(model, step) -> metrics by name; called on the main process alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Length:
 
 
 def train(
-    objective: T,
+    objective: Objective[M, Any, Any],
     recipe: Recipe,
     size_px: int,
     folder: Path,
@@ -104,7 +107,7 @@ def train(
     validate: Validate | None = None,
     trackers: Sequence[str] = (),
     data_root: Path | None = None,
-) -> T:
+) -> M:
     """Trains an objective, going on from the last whole state in the folder where there is one.
 
     Args:
@@ -119,14 +122,15 @@ def train(
         data_root: Folder below which sets of pictures lie; None takes $BLIPVID_DATA.
 
     Returns:
-        The objective, trained.
+        The model, trained; where weights lie in shards, only that of the main process is filled.
 
     Raises:
-        ConfigError: The folder holds a run of another recipe, or the recipe does not fit its data.
+        ConfigError: The folder holds a run of another recipe, the recipe does not fit its data, or there are to be
+            shards where there cannot.
         DataError: The pictures cannot be had.
         TrainingError: A loss is not a number, or a state cannot be written; the last whole state stays as it was.
     """
-    accelerator = _accelerator(recipe, folder, device, trackers, objective.learns_everything)
+    accelerator = _accelerator(recipe, folder, device, trackers, objective)
     feed, world = objective.takes, accelerator.num_processes
     length = Length.of(recipe, steps_per_epoch(feed, recipe.pictures, world, data_root))
     objective.check(recipe.pictures.batch_size * world)
@@ -134,6 +138,7 @@ def train(
     set_seed(recipe.seed, device_specific=True)
     if recipe.compile:
         objective.model.visual_encoder.compile()
+    plain = ready_for_shards(accelerator, objective)
     wrapped, optimiser = accelerator.prepare(objective, build_optimiser(objective, recipe.optimiser))
     wrapped.train()
     start = resume(accelerator, folder)
@@ -165,7 +170,7 @@ def train(
             optimiser.zero_grad()
             done = number + 1
             due = recipe.validation and (done == length.steps or done % recipe.validation.every_steps == 0)
-            scores = _validated(accelerator, wrapped, validate, done) if validate and due else {}
+            scores = _validated(accelerator, wrapped, plain, validate, done) if validate and due else {}
             per_step_s = (time.monotonic() - began) / (done - start)
             if metrics is not None:
                 at_once = recipe.pictures.batch_size * recipe.accumulate * world
@@ -176,17 +181,20 @@ def train(
                 accelerator.log(values, step=done)
                 report(step)
             if done % recipe.checkpoint_steps == 0 or done == length.steps:
-                _demand_finite({"sum of all weights": _sum_of(wrapped)}, number, folder)
+                _demand_finite({"sum of all weights": _sum_of(accelerator, wrapped)}, number, folder)
                 save(accelerator, folder, done)
+    model = plain(wrapped)
     accelerator.end_training()
-    return cast(T, accelerator.unwrap_model(wrapped))
+    return model
 
 
 def _accelerator(
-    recipe: Recipe, folder: Path, device: str, trackers: Sequence[str], learns_everything: bool
+    recipe: Recipe, folder: Path, device: str, trackers: Sequence[str], objective: Objective[Any, Any, Any]
 ) -> Accelerator:
     # the queue is the same everywhere by construction, so it need not be sent around at every step
-    everywhere = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=not learns_everything)
+    buffers = [name for name, _ in objective.named_buffers()]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(objective, buffers)
+    everywhere = DistributedDataParallelKwargs(find_unused_parameters=not objective.learns_everything)
     patient = InitProcessGroupKwargs(timeout=timedelta(hours=24))  # the others wait while one validates
     try:
         accelerator = Accelerator(
@@ -194,6 +202,7 @@ def _accelerator(
             mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
             log_with=list(trackers) or None,
             project_dir=folder,
+            fsdp_plugin=sharding_plugin(),
             kwargs_handlers=[everywhere, patient],
         )
         missing = len(trackers) - len(accelerator.log_with)
@@ -222,7 +231,9 @@ def _learn(
     for place, piece in enumerate(pieces, 1):
         last = place == recipe.accumulate
         with nullcontext() if last else accelerator.no_sync(wrapped):
-            losses = wrapped(piece.batch, epochs)
+            accelerator.unwrap_model(wrapped).before_batch()
+            with accelerator.autocast():
+                losses = wrapped(piece.batch, epochs)
             total = sum(losses.values(), torch.zeros((), device=accelerator.device)) / recipe.accumulate
             accelerator.backward(total)
         broken += piece.broken
@@ -234,20 +245,27 @@ def _learn(
     return of_all, broken, round(broken_each * accelerator.num_processes)
 
 
-def _validated(accelerator: Accelerator, wrapped: nn.Module, validate: Validate, step: int) -> Mapping[str, float]:
+def _validated(
+    accelerator: Accelerator,
+    wrapped: nn.Module,
+    plain: Callable[[nn.Module], BlipModel],
+    validate: Validate,
+    step: int,
+) -> Mapping[str, float]:
     accelerator.wait_for_everyone()
     scores: Mapping[str, float] = {}
+    model = plain(wrapped)
     if accelerator.is_main_process:
-        wrapped.eval()
-        scores = validate(accelerator.unwrap_model(wrapped), step)
+        scores = validate(model.eval(), step)
         wrapped.train()
     accelerator.wait_for_everyone()
     return scores
 
 
-def _sum_of(module: nn.Module) -> float:
-    """Returns the sum of all weights, which is finite where each of them is and none is absurdly large."""
-    return float(sum(parameter.detach().float().abs().sum() for parameter in module.parameters()))
+def _sum_of(accelerator: Accelerator, module: nn.Module) -> float:
+    """Returns the sum of all weights of all processes, finite where each of them is and none is absurdly large."""
+    sums = [own_part(parameter).detach().float().abs().sum() for parameter in module.parameters()]
+    return float(cast(torch.Tensor, accelerator.reduce(torch.stack(sums).sum(), "sum")))
 
 
 def _demand_finite(values: Mapping[str, float], number: int, folder: Path) -> None:

@@ -83,7 +83,7 @@ def run(
         trained = train(objective, recipe, spec.image_size, folder, device, report, validator, trackers, data_root)
         if PartialState().is_main_process:
             draw_curves(folder, [recipe.validation.metric] if recipe.validation else [])
-            convert(trained.model.eval(), spec, "blipvid", folder / MODEL, spec.image_size)
+            convert(trained.eval(), spec, "blipvid", folder / MODEL, spec.image_size)
     except OSError as error:
         raise TrainingError(
             f"{folder}: cannot be written any more ({error}); {last_whole(folder)}. Make room and start the same "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from accelerate import Accelerator
+from torch.distributed.checkpoint import CheckpointException
 
 from blipvid.core.errors import ConfigError, TrainingError
 from blipvid.core.files import replacing
@@ -69,7 +70,7 @@ def resume(accelerator: Accelerator, folder: Path) -> int:
     step, path = found[-1]
     try:
         accelerator.load_state(str(path))
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, CheckpointException) as error:
         raise TrainingError(
             f"{path}: this state cannot be taken up ({str(error).strip().splitlines()[0]}); delete the folder {folder} "
             "to begin anew."
@@ -96,7 +97,8 @@ def save(accelerator: Accelerator, folder: Path, step: int) -> None:
             unfinished.rename(folder / f"{STATE}{step:08d}")
             for _, path in older:
                 shutil.rmtree(path)
-    except (OSError, RuntimeError) as error:  # torch says RuntimeError when the disk is full
+    # torch says RuntimeError when the disk is full, and CheckpointException where weights lie in shards
+    except (OSError, RuntimeError, CheckpointException) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise TrainingError(
             f"{folder}: the state of step {step} cannot be written ({error}); {last_whole(folder)}. Make room and "

@@ -4,8 +4,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-from torch import nn
-
 from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
 from blipvid.core.types import Questions, RetrievalSet, Runtime
@@ -65,14 +63,12 @@ class Validator:
         self._measure(model.eval(), few)
         model.train(training)
 
-    def __call__(self, objective: nn.Module, step: int) -> dict[str, float]:
+    def __call__(self, model: BlipModel, step: int) -> dict[str, float]:
         """Returns the metrics of a model in evaluation mode.
 
         Raises:
             ConfigError: The metric that decides is not among them.
         """
-        model = objective.get_submodule("model")
-        assert isinstance(model, BlipModel)
         metrics = self._measure(model, self.items)
         self._keep_best(model, metrics[self.settings.metric], step)
         return metrics

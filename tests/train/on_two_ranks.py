@@ -44,6 +44,7 @@ def momentum_of(case: Case) -> Momentum:
 def step(objective: Any, case: Case, batch: CaptionBatch, alpha: float) -> dict[str, torch.Tensor]:
     """Does one step forwards and backwards, and returns what the recording holds of it."""
     take_over_training_state(objective, case.tensors("weights"))
+    objective.before_batch()
     with pytest.MonkeyPatch.context() as patch:
         weights = draw_by_argmax(patch)
         losses = objective.eval()(half(batch), alpha)

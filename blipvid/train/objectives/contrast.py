@@ -64,24 +64,28 @@ class Contrast(nn.Module):
                 "processes; make 'objective.momentum.queue' a multiple of that."
             )
 
-    def bound_temperature(self) -> None:
-        """Puts the temperature back into its bounds; the first thing of every step."""
+    def before_batch(self, model: BlipRetriever) -> None:
+        """Puts the temperature back into its bounds, and lets the momentum towers go one step on.
+
+        Args:
+            model: The retriever that is trained.
+        """
         with torch.no_grad():
             self.temperature.clamp_(*TEMPERATURE_BOUNDS)
+        if self.settings is not None:
+            self.towers.follow(model)
 
     def forward(
         self,
-        model: BlipRetriever,
         pixels: torch.Tensor,
         texts: tuple[torch.Tensor, torch.Tensor],
         embeds: tuple[torch.Tensor, torch.Tensor],
         ids: torch.Tensor | None,
         epochs: float,
     ) -> Compared:
-        """Compares a batch with its candidates, and lets the momentum towers and the queue go one step on.
+        """Compares a batch with its candidates, and lets the queue go one step on.
 
         Args:
-            model: The retriever that is trained.
             pixels: (B, 3, S, S) float in [0, 1].
             texts: Ids and mask, each (B, L), with [CLS] first.
             embeds: Of the pictures and of the texts, each (B, E), L2-normalised.
@@ -93,7 +97,6 @@ class Contrast(nn.Module):
         if self.settings is None:
             with exactly(pixels.device):
                 return _within(*embeds, matching_targets(ids, ids), self.temperature)
-        self.towers.follow(model)
         momentum = self.towers.embed(normalise_pixels(pixels), *texts)
         with exactly(pixels.device):
             compared = self._with_memory(embeds, momentum, ids, self.settings.alpha_at(epochs))

@@ -59,6 +59,13 @@ class Objective(nn.Module, ABC, Generic[M, B, S]):
             ConfigError: It cannot.
         """
 
+    def before_batch(self) -> None:
+        """Changes weights other than by learning; called once before each forward pass in training.
+
+        Such changes belong here, not into the forward pass: where processes hold a shard of each weight, what a forward
+        pass sees is a copy.
+        """
+
     @abstractmethod
     def forward(self, batch: B, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.

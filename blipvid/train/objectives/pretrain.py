@@ -46,6 +46,11 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
         if self.settings.weights.itc or self.settings.weights.itm:
             self.contrast.check(pictures)
 
+    def before_batch(self) -> None:
+        """Bounds the temperature and moves the momentum towers, where any loss makes use of them."""
+        if self.settings.weights.itc or self.settings.weights.itm:
+            self.contrast.before_batch(self.model)
+
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
@@ -76,10 +81,9 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the losses of ITC and ITM."""
         model = self.model
-        self.contrast.bound_temperature()
         of_images = normalize(features.embeds.float(), dim=-1)
         of_texts = normalize(model.text_proj(read_firsts(model.text_encoder, *texts)).float(), dim=-1)
-        compared = self.contrast(model, pixels, texts, (of_images, of_texts), None, epochs)
+        compared = self.contrast(pixels, texts, (of_images, of_texts), None, epochs)
         places = torch.arange(len(pixels), device=model.device)
         same = places[:, None] == places
         drawn = draw_negatives(

@@ -32,6 +32,10 @@ class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]
         """Makes sure that the queue fits; see `Contrast.check`."""
         self.contrast.check(pictures)
 
+    def before_batch(self) -> None:
+        """Bounds the temperature and moves the momentum towers."""
+        self.contrast.before_batch(self.model)
+
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
@@ -45,7 +49,6 @@ class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]
         Source: salesforce/BLIP models/blip_retrieval.py.
         """
         model = self.model
-        self.contrast.bound_temperature()
         together = self.settings.negatives_of_all and world_size() > 1
         padded_to = self.settings.max_tokens if together else None  # texts of all processes must be of one length
         tokenised = model.tokenizer(batch.captions, self.settings.max_tokens, padded_to)
@@ -54,7 +57,7 @@ class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]
         features = model.encode_images(pixels)
         of_images = normalize(features.embeds.float(), dim=-1)
         of_texts = normalize(model.text_proj(read_firsts(model.text_encoder, texts, mask)).float(), dim=-1)
-        compared = self.contrast(model, pixels, (texts, mask), (of_images, of_texts), ids, epochs)
+        compared = self.contrast(pixels, (texts, mask), (of_images, of_texts), ids, epochs)
 
         images_of_all, texts_of_all, ids_of_all, tokens, own = of_images, of_texts, ids, features.tokens, 0
         if together:

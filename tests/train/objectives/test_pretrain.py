@@ -32,6 +32,7 @@ def test_three_official_steps(goldens: Goldens, objective: PretrainObjective, mo
     learnt = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     sgd = torch.optim.SGD(learnt, lr=values["sgd_lr"])
     for step, batch in enumerate(batches_of(case, [list(range(6))] * 3)):
+        objective.before_batch()
         losses = objective(batch, values["alphas"][step])
         found = torch.stack([losses[name] for name in ("itc", "itm", "lm")])
         assert_close(found, wanted["losses_ita_itm_lm"][step], atol=case.atol, rtol=1e-4)

@@ -93,8 +93,8 @@ def test_dropout_of_the_text_tower_follows_the_recipe(recipe: Recipe, objective:
     assert not dropping.eval().model.text_encoder.training
 
 
-def test_the_temperature_stays_in_bounds(objective: RetrievalObjective, batch: CaptionBatch) -> None:
+def test_the_temperature_stays_in_bounds(objective: RetrievalObjective) -> None:
     with torch.no_grad():
         objective.contrast.temperature.fill_(3.0)
-    objective(batch, 0.0)
+    objective.before_batch()
     assert objective.contrast.temperature.item() == 0.5

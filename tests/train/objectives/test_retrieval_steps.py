@@ -32,6 +32,7 @@ def test_three_official_steps(goldens: Goldens, objective: RetrievalObjective, m
     sgd = torch.optim.SGD([p for p in objective.parameters() if p.requires_grad], lr=values["sgd_lr"])
     contrast = objective.contrast
     for step, batch in enumerate(batches_of(case, values["idx"])):
+        objective.before_batch()
         losses = objective(batch, values["alphas"][step])
         found = torch.stack([losses["itc"], losses["itm"]])
         assert_close(found, wanted["losses_ita_itm"][step], atol=case.atol, rtol=1e-4)
@@ -70,6 +71,7 @@ def test_the_temperature_is_put_into_its_bounds_first(
     draw_by_argmax(monkeypatch)
     with torch.no_grad():
         objective.contrast.temperature.fill_(float(begin))
+    objective.before_batch()
     losses = objective(batches_of(case, case.meta["values"]["idx"])[0], 0.3)
     found = torch.stack([losses["itc"], losses["itm"]])
     assert_close(found, wanted[f"clamp_from_{begin}_losses"], atol=case.atol, rtol=1e-4)
