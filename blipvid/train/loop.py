@@ -24,7 +24,7 @@ from blipvid.core.errors import ConfigError, TrainingError
 from blipvid.models.blip import BlipModel
 from blipvid.train.objectives.objective import Objective
 from blipvid.train.optim import build_optimiser, learning_rate
-from blipvid.train.pictures.images import Loaded, batches, steps_per_epoch
+from blipvid.train.pictures.images import Loaded, find_pictures, load_batches
 from blipvid.train.recipe import Recipe
 from blipvid.train.sharding import own_part, ready_for_shards, sharding_plugin
 from blipvid.train.states import claim, last_whole, open_metrics, resume, save, write_metrics
@@ -131,8 +131,11 @@ def train(
         TrainingError: A loss is not a number, or a state cannot be written; the last whole state stays as it was.
     """
     accelerator = _accelerator(recipe, folder, device, trackers, objective)
-    feed, world = objective.takes, accelerator.num_processes
-    length = Length.of(recipe, steps_per_epoch(feed, recipe.pictures, world, data_root))
+    world = accelerator.num_processes
+    pictures = find_pictures(
+        objective.takes, recipe.pictures, size_px, recipe.seed, accelerator.process_index, world, data_root
+    )
+    length = Length.of(recipe, pictures.steps_per_epoch)
     objective.check(recipe.pictures.batch_size * world)
     claim(folder, recipe, world)
     set_seed(recipe.seed, device_specific=True)
@@ -142,16 +145,7 @@ def train(
     wrapped, optimiser = accelerator.prepare(objective, build_optimiser(objective, recipe.optimiser))
     wrapped.train()
     start = resume(accelerator, folder)
-    loaded = batches(
-        feed,
-        recipe.pictures,
-        size_px,
-        recipe.seed,
-        range(start * recipe.accumulate, length.steps * recipe.accumulate),
-        accelerator.process_index,
-        world,
-        data_root,
-    )
+    loaded = load_batches(pictures, range(start * recipe.accumulate, length.steps * recipe.accumulate))
     with ExitStack() as open_files:
         metrics = open_files.enter_context(open_metrics(folder, start)) if accelerator.is_main_process else None
         began = time.monotonic()

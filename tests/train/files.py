@@ -2,15 +2,19 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import webdataset
 from PIL import Image
 
 from blipvid.core.config import validate
+from blipvid.train.pictures.batches import Feed
+from blipvid.train.pictures.images import Loaded, find_pictures, load_batches
 from blipvid.train.pictures.settings import Pictures
+
+B = TypeVar("B")
 
 PLAIN = {"min_scale": 1.0, "flip": False, "randaugment": False}
 """Pictures of one colour come out as they were."""
@@ -75,3 +79,21 @@ def sample(number: int) -> dict[str, Any]:
 def settings(*sets: dict[str, Any], **changes: Any) -> Pictures:
     said = {"sets": list(sets), "batch_size": 2, "workers": 0, "augment": PLAIN, **changes}
     return validate(Pictures, said, "test")
+
+
+def batches(
+    feed: Feed[B],
+    pictures: Pictures,
+    size_px: int,
+    seed: int,
+    steps: range,
+    rank: int = 0,
+    world: int = 1,
+    root: Path | None = None,
+) -> Iterator[Loaded[B]]:
+    """Finds pictures, which checks the files at once, and returns their batches."""
+    return load_batches(find_pictures(feed, pictures, size_px, seed, rank, world, root), steps)
+
+
+def steps_per_epoch(feed: Feed[Any], pictures: Pictures, world: int) -> int | None:
+    return find_pictures(feed, pictures, 1, seed=0, world=world).steps_per_epoch

@@ -61,11 +61,18 @@ class DrawnBatches(Dataset[Loaded[B]], Generic[B]):
         seed: Of the training.
         rank: Number of this process among those that train together; each sees other pictures.
 
+    Attributes:
+        steps_per_epoch: None, for drawn pictures never end.
+        workers: Processes that draw ahead.
+
     Raises:
         ConfigError: No such source of this kind, or it does not know an option.
     """
 
+    steps_per_epoch = None
+
     def __init__(self, feed: Feed[B], settings: Pictures, size_px: int, seed: int, rank: int = 0) -> None:
+        self.workers = settings.workers
         assert settings.source is not None  # the schema asks for a source or for sets
         self.draw, self.gather = feed.sources.get(settings.source), feed.gather
         self.settings, self.size_px, self.seed, self.rank = settings, size_px, seed, rank
@@ -98,6 +105,11 @@ class ReadBatches(Dataset[Loaded[B] | BlipvidError], Generic[B]):
         world: How many train together.
         root: Folder that relative paths lie below; None takes $BLIPVID_DATA.
 
+    Attributes:
+        steps_per_epoch: Steps in which all samples are shown once, weights aside. What does not fill a last step is
+            left out, as in the official code.
+        workers: Processes that load ahead.
+
     Raises:
         ConfigError: A set does not suit the objective, or no data folder is known.
         DataError: Files are missing or hold something else than they should, or all samples do not fill one step.
@@ -113,7 +125,7 @@ class ReadBatches(Dataset[Loaded[B] | BlipvidError], Generic[B]):
         world: int = 1,
         root: Path | None = None,
     ) -> None:
-        self.gather, self.seed = feed.gather, seed
+        self.gather, self.seed, self.workers = feed.gather, seed, settings.workers
         self.own, self.at_once = settings.batch_size, settings.batch_size * world
         self.first = rank * settings.batch_size
         self.augment = Augmentation(settings.augment, size_px)
@@ -169,55 +181,47 @@ class ReadBatches(Dataset[Loaded[B] | BlipvidError], Generic[B]):
         raise DataError(f"{BROKEN_IN_A_ROW} samples in a row cannot be used, the last one: {broken[-1]}")
 
 
-def batches(
-    feed: Feed[B],
-    settings: Pictures,
-    size_px: int,
-    seed: int,
-    steps: range,
-    rank: int = 0,
-    world: int = 1,
-    root: Path | None = None,
-) -> Iterator[Loaded[B]]:
-    """Makes the batches of some steps, ahead of time where the recipe has workers; all files are checked at once.
+def find_pictures(
+    feed: Feed[B], settings: Pictures, size_px: int, seed: int, rank: int = 0, world: int = 1, root: Path | None = None
+) -> DrawnBatches[B] | ReadBatches[B]:
+    """Finds the pictures of a recipe; all files are checked at once.
 
     Args:
         feed: What kind of batch.
         settings: The data part of the recipe.
         size_px: Side of the pictures (S).
         seed: Of the training.
-        steps: Which steps, in order.
         rank: Number of this process among those that train together.
         world: How many train together.
         root: Folder that relative paths of sets lie below; None takes $BLIPVID_DATA.
 
-    Returns:
-        One batch a step. Going through them raises a DataError where a picture file cannot be read.
-
     Raises:
         ConfigError: No such source of this kind, or it does not know an option; or a set does not suit the objective.
-        DataError: Files are missing or hold something else than they should.
-    """
-    data: DrawnBatches[B] | ReadBatches[B]
-    if settings.sets:
-        data = ReadBatches(feed, settings, size_px, seed, rank, world, root)
-    else:
-        data = DrawnBatches(feed, settings, size_px, seed, rank)
-    return _load(data, settings.workers, steps)
-
-
-def steps_per_epoch(feed: Feed[Any], settings: Pictures, world: int, root: Path | None = None) -> int | None:
-    """Returns the steps in which all samples are shown once, weights aside; None for drawn pictures, which never end.
-
-    What does not fill a last step is left out, as in the official code.
-
-    Raises:
-        ConfigError: A set does not suit the objective.
         DataError: Files are missing or hold something else than they should, or all samples do not fill one step.
     """
-    if not settings.sets:
-        return None
-    return ReadBatches(feed, settings, size_px=1, seed=0, world=world, root=root).steps_per_epoch
+    if settings.sets:
+        return ReadBatches(feed, settings, size_px, seed, rank, world, root)
+    return DrawnBatches(feed, settings, size_px, seed, rank)
+
+
+def load_batches(pictures: DrawnBatches[B] | ReadBatches[B], steps: range) -> Iterator[Loaded[B]]:
+    """Makes the batches of some steps, ahead of time where the recipe has workers.
+
+    Args:
+        pictures: Where they come from.
+        steps: Which steps, in order.
+
+    Returns:
+        One batch a step. Going through them raises a DataError where a picture file cannot be read.
+    """
+    ahead: dict[str, Any] = {"prefetch_factor": 4} if pictures.workers else {}
+    # A generator of its own: the loader must not draw from torch's, whose state a resumed run takes up again.
+    own = torch.Generator()
+    loader = DataLoader(pictures, batch_size=None, sampler=steps, num_workers=pictures.workers, generator=own, **ahead)
+    for loaded in loader:
+        if isinstance(loaded, BlipvidError):
+            raise loaded
+        yield loaded
 
 
 def open_sets(feed: Feed[Any], settings: Pictures, root: Path | None = None) -> list[PictureSet]:
@@ -236,13 +240,3 @@ def open_sets(feed: Feed[Any], settings: Pictures, root: Path | None = None) -> 
             )
     folder = root or root_from_environment()
     return [KINDS[one.kind](one.below(folder)) for one in settings.sets]
-
-
-def _load(data: Dataset[Any], workers: int, steps: range) -> Iterator[Loaded[Any]]:
-    ahead: dict[str, Any] = {"prefetch_factor": 4} if workers else {}
-    # A generator of its own: the loader must not draw from torch's, whose state a resumed run takes up again.
-    own = torch.Generator()
-    for loaded in DataLoader(data, batch_size=None, sampler=steps, num_workers=workers, generator=own, **ahead):
-        if isinstance(loaded, BlipvidError):
-            raise loaded
-        yield loaded

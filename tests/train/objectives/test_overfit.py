@@ -13,10 +13,9 @@ from blipvid.models.answerer import LABEL_SMOOTHING
 from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.zoo import load_model
 from blipvid.train.pictures.batches import CAPTIONED
-from blipvid.train.pictures.images import batches
 from blipvid.train.run import run
 from blipvid.train.states import METRICS, read_metrics
-from tests.train.files import PLAIN, write_json
+from tests.train.files import PLAIN, batches, write_json
 from tests.train.tiny import tiny_recipe
 
 PICTURES = 8

@@ -14,14 +14,16 @@ from PIL import Image
 
 from blipvid.core.errors import ConfigError, DataError
 from blipvid.train.pictures.batches import ASKED, CAPTIONED, PAIRED, CaptionBatch, PairBatch
-from blipvid.train.pictures.images import DrawnBatches, Loaded, ReadBatches, batches, steps_per_epoch
+from blipvid.train.pictures.images import DrawnBatches, Loaded, ReadBatches
 from blipvid.train.recipe import Pictures
 from tests.train.files import (
+    batches,
     encoded,
     number_of,
     picture,
     sample,
     settings,
+    steps_per_epoch,
     write_captions,
     write_json,
     write_pictures,

@@ -9,12 +9,12 @@ from blipvid.core.config import validate
 from blipvid.core.errors import BlipvidError, ConfigError, DataError
 from blipvid.train.pictures import samples
 from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch, Feed, QuestionBatch
-from blipvid.train.pictures.images import KINDS, batches, open_sets
+from blipvid.train.pictures.images import KINDS, open_sets
 from blipvid.train.pictures.samples import PictureSet, Sample, check_pictures
 from blipvid.train.pictures.sets import PairSet, QuestionSet, exchange_sides, weigh_answers
 from blipvid.train.pictures.settings import Pictures, QuestionSettings
 from tests.load_goldens import Case, Goldens
-from tests.train.files import settings, write_captions, write_json, write_pictures
+from tests.train.files import batches, settings, write_captions, write_json, write_pictures
 
 
 def open_set(said: dict[str, Any]) -> PictureSet:
