@@ -4,6 +4,7 @@ Shape legend: B pictures and as many texts of a batch, C candidates (own batch, 
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -13,7 +14,12 @@ from blipvid.models.retriever import BlipRetriever
 from blipvid.models.vision import normalise_pixels
 from blipvid.train.objectives.losses import contrastive_loss, matching_targets
 from blipvid.train.objectives.momentum import NOBODY, FeatureQueue, MomentumTowers
+from blipvid.train.objectives.objective import Objective
+from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch
 from blipvid.train.recipe import ContrastiveLosses
+
+R = TypeVar("R", bound=BlipRetriever)
+C = TypeVar("C", bound=ContrastiveLosses)
 
 TEMPERATURE_BOUNDS = (0.001, 0.5)  # Source: salesforce/BLIP models/blip_retrieval.py
 
@@ -121,6 +127,36 @@ class Contrast(nn.Module):
         i2t, t2i = images @ all_texts.T / self.temperature, texts @ all_images.T / self.temperature
         loss = contrastive_loss(i2t, t2i, i2t_targets, t2i_targets)
         return Compared(loss, i2t[:, : len(ids)], t2i[:, : len(ids)])
+
+
+class ContrastiveObjective(Objective[R, CaptionBatch, C]):
+    """What objectives with ITC have in common.
+
+    Args:
+        model: The retriever that is trained.
+        settings: The objective part of the recipe.
+    """
+
+    takes = CAPTIONED
+
+    def __init__(self, model: R, settings: C) -> None:
+        super().__init__(model, settings)
+        self.contrast = Contrast(model, settings)
+
+    @property
+    def compares(self) -> bool:
+        """Whether any loss makes use of the contrast."""
+        return True
+
+    def check(self, pictures: int) -> None:
+        """Makes sure that the queue fits; see `Contrast.check`."""
+        if self.compares:
+            self.contrast.check(pictures)
+
+    def before_batch(self) -> None:
+        """Bounds the temperature and moves the momentum towers."""
+        if self.compares:
+            self.contrast.before_batch(self.model)
 
 
 def _within(images: torch.Tensor, texts: torch.Tensor, targets: torch.Tensor, temperature: torch.Tensor) -> Compared:

@@ -6,11 +6,10 @@ from torch.nn.functional import normalize
 from blipvid.core.features import Features
 from blipvid.models.med import Memory
 from blipvid.models.pretrained import BlipPretrained
-from blipvid.train.objectives.contrast import Contrast
+from blipvid.train.objectives.contrast import ContrastiveObjective
 from blipvid.train.objectives.losses import draw_negatives, lm_labels, lm_loss, negative_weights
 from blipvid.train.objectives.matching import match_pairs, read_firsts
-from blipvid.train.objectives.objective import Objective
-from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch
+from blipvid.train.pictures.batches import CaptionBatch
 from blipvid.train.recipe import PretrainLosses
 
 NEGATIVE_FLOOR = 1e-4
@@ -20,7 +19,7 @@ Tokens = tuple[torch.Tensor, torch.Tensor]
 """Ids and mask, each (B, L), with [CLS] first."""
 
 
-class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses]):
+class PretrainObjective(ContrastiveObjective[BlipPretrained, PretrainLosses]):
     """ITC, ITM and LM, of one pass of the pictures through the vision tower.
 
     Args:
@@ -29,11 +28,6 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
     """
 
     trains = BlipPretrained
-    takes = CAPTIONED
-
-    def __init__(self, model: BlipPretrained, settings: PretrainLosses) -> None:
-        super().__init__(model, settings)
-        self.contrast = Contrast(model, settings)
 
     @property
     def learns_everything(self) -> bool:
@@ -41,15 +35,10 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
         weights = self.settings.weights
         return all((weights.itc, weights.itm, weights.lm))
 
-    def check(self, pictures: int) -> None:
-        """Makes sure that the queue fits; see `Contrast.check`."""
-        if self.settings.weights.itc or self.settings.weights.itm:
-            self.contrast.check(pictures)
-
-    def before_batch(self) -> None:
-        """Bounds the temperature and moves the momentum towers, where any loss makes use of them."""
-        if self.settings.weights.itc or self.settings.weights.itm:
-            self.contrast.before_batch(self.model)
+    @property
+    def compares(self) -> bool:
+        """ITM draws its negatives by what ITC has compared."""
+        return bool(self.settings.weights.itc or self.settings.weights.itm)
 
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
@@ -69,7 +58,7 @@ class PretrainObjective(Objective[BlipPretrained, CaptionBatch, PretrainLosses])
         features = model.encode_images(pixels)
         memory = model.text_encoder.remember(features.tokens, keep=True)
         losses: dict[str, torch.Tensor] = {}
-        if weights.itc or weights.itm:
+        if self.compares:
             itc, itm = self._compare(pixels, features, (texts, mask), memory, epochs)
             losses |= {"itc": weights.itc * itc, "itm": weights.itm * itm}
         if weights.lm:

@@ -4,16 +4,15 @@ import torch
 from torch.nn.functional import normalize
 
 from blipvid.models.retriever import BlipRetriever
-from blipvid.train.objectives.contrast import Contrast, exactly
+from blipvid.train.objectives.contrast import ContrastiveObjective, exactly
 from blipvid.train.objectives.gather import gather_all, gather_learning, rank, world_size
 from blipvid.train.objectives.losses import draw_negatives, negative_weights
 from blipvid.train.objectives.matching import match_pairs, read_firsts
-from blipvid.train.objectives.objective import Objective
-from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch
+from blipvid.train.pictures.batches import CaptionBatch
 from blipvid.train.recipe import RetrievalLosses
 
 
-class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]):
+class RetrievalObjective(ContrastiveObjective[BlipRetriever, RetrievalLosses]):
     """ITC and ITM, the negatives of ITM drawn by the similarity of ITC.
 
     Args:
@@ -22,19 +21,6 @@ class RetrievalObjective(Objective[BlipRetriever, CaptionBatch, RetrievalLosses]
     """
 
     trains = BlipRetriever
-    takes = CAPTIONED
-
-    def __init__(self, model: BlipRetriever, settings: RetrievalLosses) -> None:
-        super().__init__(model, settings)
-        self.contrast = Contrast(model, settings)
-
-    def check(self, pictures: int) -> None:
-        """Makes sure that the queue fits; see `Contrast.check`."""
-        self.contrast.check(pictures)
-
-    def before_batch(self) -> None:
-        """Bounds the temperature and moves the momentum towers."""
-        self.contrast.before_batch(self.model)
 
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
