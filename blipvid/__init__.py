@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blipvid.library import Model, PossibleAnswer, load_model, read_frames
+    from blipvid.library import ClipFeatures, Model, PossibleAnswer, load_model, read_frames
 
 __version__ = "0.1.0"
-__all__ = ["Model", "PossibleAnswer", "__version__", "load_model", "read_frames"]
+__all__ = ["ClipFeatures", "Model", "PossibleAnswer", "__version__", "load_model", "read_frames"]
 
 
 def __getattr__(name: str) -> Any:

@@ -44,6 +44,32 @@ def checked_answers(answers: Iterable[str]) -> list[str]:
     return list(checked_answer_list("answers", _texts("answers", answers), Path("answers")).answers)
 
 
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """Returns the texts to embed as a list.
+
+    Raises:
+        ConfigError: No text, or something that is none.
+    """
+    found = _texts("texts", texts)
+    if not found:
+        raise ConfigError("there is no text to embed; give at least one.")
+    return found
+
+
+def checked_clips(clips: Iterable[Pictures]) -> list[Pictures]:
+    """Returns the clips to embed as a list; what each is will be asked when its turn comes.
+
+    Raises:
+        ConfigError: No clip, or one that stands alone.
+    """
+    if isinstance(clips, str | Path | Frames) or (isinstance(clips, np.ndarray) and clips.ndim == 4):
+        raise ConfigError("clips are a list, and one stands alone: write [clip].")
+    found = list(clips)
+    if not found:
+        raise ConfigError("there is no clip to embed; give at least one.")
+    return found
+
+
 def _texts(what: str, given: Iterable[str]) -> list[str]:
     if isinstance(given, str):
         raise ConfigError(f"{what} are a list, and one stands alone: write ['{given}'].")

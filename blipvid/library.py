@@ -1,4 +1,4 @@
-"""blipvid from Python: load a model, read the frames of a file, ask questions about them.
+"""blipvid from Python: load a model, read the frames of a file, ask about them, caption them, take their features.
 
 ```python
 import blipvid
@@ -7,16 +7,22 @@ model = blipvid.load_model("blip-vqa-capfilt-large")
 model.answer("clip.mp4", ["what is he doing?"])
 frames = model.read_frames("clip.mp4", start_s=2, end_s=5)
 model.best_answers(frames, ["what is he doing?"], answers=["running", "cooking"])
+
+blipvid.load_model("blip-base-caption-capfilt-large").caption("picture.jpg")
+
+model = blipvid.load_model("blip-base-retrieval-coco")
+clips, texts = model.features(["clip.mp4", "picture.jpg"]), model.text_features(["a man runs"])
+clips.embeds @ texts.T  # cosines
 ```
 """
 
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -24,12 +30,22 @@ import torch
 from blipvid.core.config import validate
 from blipvid.core.errors import BlipvidError, CapabilityError, ConfigError, DecodeError
 from blipvid.core.features import Answer, Features, QuestionStates
-from blipvid.core.protocols import Answerer, ImageEncoder
-from blipvid.core.settings import AnsweringSettings, FrameSettings
+from blipvid.core.protocols import Answerer, Captioner, ImageEncoder, Retriever, no_progress
+from blipvid.core.settings import PROMPT, AnsweringSettings, FrameSettings, RetrievalSettings, Writing
 from blipvid.core.text import clean_question, loses_words
-from blipvid.core.types import Clip, Frames
-from blipvid.evaluate.features import lift_frames, scale_pixels
-from blipvid.inputs import Pictures, check_clip, checked_answers, checked_frames, checked_questions
+from blipvid.core.types import Clip, Frames, Runtime
+from blipvid.evaluate.captioning import CaptioningModel
+from blipvid.evaluate.features import ClipStream, lift_frames, scale_pixels
+from blipvid.evaluate.texts import encode_texts
+from blipvid.inputs import (
+    Pictures,
+    check_clip,
+    checked_answers,
+    checked_clips,
+    checked_frames,
+    checked_questions,
+    checked_texts,
+)
 from blipvid.media.loader import load_clips
 from blipvid.models import zoo
 from blipvid.models.checkpoints import KeyReport
@@ -37,6 +53,8 @@ from blipvid.models.devices import choose_device
 from blipvid.models.spec import ModelSpec
 
 PUBLISHED_FRAMES = 16  # Source: arXiv:2201.12086, section 5.6: frames of a clip for question answering
+
+RETRIEVAL_FRAMES = 8  # Source: arXiv:2201.12086, section 5.6: frames of a clip for retrieval; for captions as well
 
 FRAMES_AT_ONCE = 32
 """Frames that go through the vision tower together; bounds memory, changes nothing else."""
@@ -46,6 +64,9 @@ NAMED = 40
 
 SETTINGS = AnsweringSettings()
 """How questions are answered here: as a benchmark does that says nothing else."""
+
+EMBEDDING = RetrievalSettings()
+"""How clips and texts are embedded here: likewise."""
 
 ADVICE = re.compile(r"[;:,] (?=(replace|fetch|correct|check|set|raise|try|lower) ).*")
 """What the message of a clip without frames advises; it is meant for one clip of a benchmark."""
@@ -63,6 +84,20 @@ class PossibleAnswer:
 
     text: str
     probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFeatures:
+    """What a model makes of V clips.
+
+    Attributes:
+        embeds: (V, E) float32 on the CPU, the L2-normalised mean over the frames of each clip; with the embedding of a
+            text the product is the cosine by which retrieval ranks first.
+        tokens: For each clip its tokens (N*T, D) float32, frame after frame; None where they were not asked for.
+    """
+
+    embeds: torch.Tensor
+    tokens: tuple[torch.Tensor, ...] | None
 
 
 class Model:
@@ -165,6 +200,136 @@ class Model:
             for index, logprobs, order in zip(ranked.index, ranked.logprobs, orders.tolist(), strict=True)
         ]
 
+    def caption(
+        self,
+        frames: Pictures,
+        *,
+        prompt: str = PROMPT,
+        search: Literal["beam", "nucleus"] = "beam",
+        beams: int = 3,
+        repetition_penalty: float = 1.0,
+        top_p: float = 0.9,
+        seed: int = 42,
+        max_tokens: int = 20,
+        min_tokens: int = 5,
+    ) -> str:
+        """Says in a sentence what can be seen. For whole folders there is `blipvid caption`.
+
+        Args:
+            frames: One clip; a path is decoded to 8 frames of the model's size, a picture to one.
+            prompt: What the sentence begins with; it is cut off again.
+            search: `beam`: the most probable sentence that is found; `nucleus`: one drawn by chance.
+            beams: Of beam search.
+            repetition_penalty: Of beam search; see `core.settings.Writing`, also for what follows.
+            top_p: Of nucleus sampling.
+            seed: Of nucleus sampling.
+            max_tokens: Longest sentence in word pieces, the opening one and those of the prompt counted.
+            min_tokens: Shortest sentence, counted likewise.
+
+        Raises:
+            CapabilityError: The model writes no captions.
+            ConfigError: A number that cannot be, or frames that do not fit the model.
+            DecodeError: The file gives no trustworthy frames.
+            BlipvidError: The model's numbers are not finite.
+        """
+        asked = {"prompt": prompt, "search": search, "beams": beams, "repetition_penalty": repetition_penalty}
+        asked |= {"top_p": top_p, "seed": seed, "max_tokens": max_tokens, "min_tokens": min_tokens}
+        writing, model = validate(Writing, asked, "caption"), self.ask_for_captioner()
+        if isinstance(frames, str | Path):
+            frames = self.read_frames(frames, RETRIEVAL_FRAMES)
+        with torch.inference_mode():
+            ((best, *_),) = model.caption(self._see(frames)[None], writing, [writing.seed])
+        if not math.isfinite(best.score):
+            raise BlipvidError(
+                f"model '{self.name}' gives numbers that are not finite; try precision fp32, and check the checkpoint."
+            )
+        return best.text.strip()
+
+    def features(
+        self,
+        clips: Iterable[Pictures],
+        count: int = RETRIEVAL_FRAMES,
+        *,
+        sampler: str | None = None,
+        tokens: bool = False,
+    ) -> ClipFeatures:
+        """Embeds clips and pictures as the retrieval benchmarks do. For whole folders there is `blipvid features`.
+
+        Args:
+            clips: V clips; a path is decoded to frames of the model's size, a picture to one.
+            count: Frames asked for of each path.
+            sampler: Which frames, see `read_frames`.
+            tokens: Whether the tokens of every frame are kept, 1.8 MB a frame of ViT-B at 384 px.
+
+        Raises:
+            CapabilityError: The model embeds no clips and texts in one space.
+            ConfigError: No clip, or frames that do not fit the model.
+            DecodeError: A file gives no trustworthy frames.
+        """
+        embedder, given = self.ask_for_embedder(), checked_clips(clips)
+
+        def load(asked: Sequence[Clip]) -> Iterator[tuple[Clip, Frames]]:
+            for clip, one in zip(asked, given, strict=True):
+                frames = self.read_frames(one, count, sampler=sampler) if isinstance(one, str | Path) else one
+                yield clip, self._fitting(checked_frames(frames))
+
+        numbered = [Clip(str(number), Path()) for number in range(len(given))]
+        runtime = Runtime(device=self._device, batch_size=FRAMES_AT_ONCE)
+        embeds: list[torch.Tensor] = []
+        kept: list[torch.Tensor] = []
+        with torch.inference_mode(), ClipStream(numbered, load, embedder, EMBEDDING, runtime, no_progress) as stream:
+            for _, features in stream:
+                embeds.append(features.embeds.cpu())
+                if tokens:
+                    kept.append(features.tokens[0].float().cpu())
+        return ClipFeatures(torch.cat(embeds), tuple(kept) if tokens else None)
+
+    def text_features(self, texts: Iterable[str]) -> torch.Tensor:
+        """Embeds texts as the retrieval benchmarks do: cleaned, cut to 40 words and 35 word pieces.
+
+        Returns:
+            (Q, E) float32 on the CPU, L2-normalised.
+
+        Raises:
+            CapabilityError: The model embeds no clips and texts in one space.
+            ConfigError: No text, or something that is none.
+        """
+        embedder = self.ask_for_embedder()
+        asked = checked_texts(texts)
+        with torch.inference_mode():
+            found, row = encode_texts(asked, embedder, EMBEDDING.caption_words, EMBEDDING.text_tokens, no_progress)
+        return found.embeds.cpu()[torch.from_numpy(row)]
+
+    def ask_for_embedder(self) -> Retriever:
+        """Returns the torch module as one that embeds clips and texts in one space.
+
+        Raises:
+            CapabilityError: It does not.
+        """
+        if not isinstance(self.model, Retriever):
+            raise CapabilityError(
+                f"model '{self.name}' is a {self.spec.task} model and has no common space of clips and texts; choose a "
+                "retrieval or pretrain model ('blipvid models list')."
+            )
+        return self.model
+
+    def ask_for_captioner(self) -> CaptioningModel:
+        """Returns the torch module as one that writes captions.
+
+        Raises:
+            CapabilityError: It writes none.
+        """
+        if not isinstance(self.model, Captioner):
+            raise CapabilityError(
+                f"model '{self.name}' is a {self.spec.task} model and writes no captions; choose a caption model "
+                "('blipvid models list')."
+            )
+        return cast(CaptioningModel, self.model)
+
+    @property
+    def _device(self) -> str:
+        return str(next(self.model.parameters()).device)
+
     def ask_for_answerer(self) -> Answerer:
         """Returns the torch module as one that answers questions.
 
@@ -183,8 +348,7 @@ class Model:
         assert isinstance(self.model, ImageEncoder)
         if isinstance(frames, str | Path):
             frames = self.read_frames(frames)
-        device = str(next(self.model.parameters()).device)
-        pixels = scale_pixels(self._fitting(checked_frames(frames)), SETTINGS.black_clips, device)
+        pixels = scale_pixels(self._fitting(checked_frames(frames)), SETTINGS.black_clips, self._device)
         parts = [self.model.encode_images(part) for part in pixels.split(FRAMES_AT_ONCE)]
         whole = Features(torch.cat([part.tokens for part in parts]), torch.cat([part.embeds for part in parts]))
         return lift_frames(whole).tokens[0]

@@ -33,3 +33,12 @@ def _keep_torch_rng() -> Iterator[None]:
     state = torch.random.get_rng_state()
     yield
     torch.random.set_rng_state(state)
+
+
+@pytest.fixture(autouse=True)
+def _without_java(request: pytest.FixtureRequest) -> Iterator[None]:
+    """METEOR takes seconds to start, so captions are scored without it but where a test asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "java" not in request.keywords:
+            patch.setattr("blipvid.evaluate.captions.java.find_java", lambda: None)
+        yield

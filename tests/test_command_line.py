@@ -153,7 +153,11 @@ def test_without_arguments_the_demo_world_runs(tmp_path: Path, monkeypatch: pyte
     assert "demo world" in found.err
     assert "python run_bench.py msrvtt-retrieval" in found.err
     records = sorted((tmp_path / "runs").rglob("run.json"))
-    answering, run = (json.loads(record.read_text()) for record in records)
+    captions, pairs, answering, run = (json.loads(record.read_text()) for record in records)
+    assert captions["coverage"] == {"clips_used": 200, "clips": 200, "items": 200, "skipped": []}
+    assert captions["metrics"]["cider"] >= 200
+    assert pairs["coverage"] == {"clips_used": 400, "clips": 400, "items": 400, "skipped": []}
+    assert pairs["metrics"]["accuracy"] >= 90
     assert answering["coverage"] == {"clips_used": 200, "clips": 200, "items": 704, "skipped": []}
     assert answering["metrics"]["generate_accuracy"] >= 80
     assert max(share for share in answering["details"]["commonest"].values()) < 35

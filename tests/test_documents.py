@@ -72,6 +72,18 @@ def test_the_readme_shows_the_table_of_the_demo():
     assert len(rows) == 10
 
 
+def test_the_readme_names_every_benchmark_under_its_task():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = {
+        name: (task, on_pictures)
+        for task, *cells in re.findall(r"^\| `(\w+)` \|(.*)\|(.*)\|$", text, re.M)
+        for on_pictures, cell in zip((True, False), cells, strict=True)
+        for name in re.findall(r"`([\w-]+)`", cell)
+    }
+    specs = map(load_benchmark, list_benchmarks())
+    assert named == {spec.name: (spec.task, spec.frames.of_pictures) for spec in specs}
+
+
 def test_a_dataset_takes_six_lines(tmp_path: Path):
     (text,) = blocks("README.md", "yaml")
     assert len(text.splitlines()) == 6

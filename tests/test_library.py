@@ -11,6 +11,7 @@ import torch
 import blipvid
 from blipvid.core.errors import BlipvidError, CapabilityError, CheckpointError, ConfigError, DataError, DecodeError
 from blipvid.core.features import Answer
+from blipvid.core.settings import Writing
 from blipvid.core.types import Frames
 from blipvid.evaluate.features import lift_frames, scale_pixels
 from blipvid.media.sampling import blip_compat
@@ -284,3 +285,88 @@ def test_numbers_that_are_not_finite_are_an_error(world: World, model: blipvid.M
     broken.model.text_encoder.embeddings.word_embeddings.weight.data[:] = torch.nan
     with pytest.raises(BlipvidError, match="not finite"):
         blipvid.Model(broken).answer(clip(world), ["what?"])
+
+
+@pytest.fixture(scope="module")
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> blipvid.Model:
+    return blipvid.load_model(str(write_model(tmp_path_factory.mktemp("retriever"))))
+
+
+def test_features_of_paths_arrays_and_frames_are_the_same(world: World, retriever: blipvid.Model):
+    path = clip(world)
+    frames = retriever.read_frames(path, 8)
+    found = retriever.features([path, str(path), frames, frames.pixels], tokens=True)
+    assert found.embeds.shape == (4, 8)
+    assert found.embeds.dtype == torch.float32
+    assert found.tokens is not None
+    assert [own.shape for own in found.tokens] == [(8 * 5, 24)] * 4
+    torch.testing.assert_close(found.embeds, found.embeds[:1].expand(4, -1))
+    lifted = lift_frames(retriever.model.encode_images(scale_pixels(frames, "blip", "cpu")))
+    torch.testing.assert_close(found.embeds[:1], lifted.embeds)
+    torch.testing.assert_close(found.tokens[0], lifted.tokens[0])
+    assert retriever.features(iter([path])).tokens is None
+
+
+def test_each_text_has_its_row(retriever: blipvid.Model):
+    texts = ["the dog sits", "a cat", "The dog sits.", "a red dog runs on the grass"]
+    found = retriever.text_features(texts)
+    assert torch.equal(found[0], found[2])
+    for text, row in zip(texts, found, strict=True):
+        torch.testing.assert_close(retriever.text_features([text])[0], row)
+    assert found.norm(dim=1).tolist() == pytest.approx([1.0] * 4)
+
+
+def test_what_has_no_features(world: World, model: blipvid.Model, retriever: blipvid.Model, tmp_path: Path):
+    (tmp_path / "no.mp4").write_bytes(b"no video")
+    for wrong in (str(clip(world)), clip(world), np.zeros((1, 32, 32, 3), np.uint8)):
+        with pytest.raises(ConfigError, match=r"write \[clip\]"):
+            retriever.features(wrong)
+    with pytest.raises(ConfigError, match="no clip to embed"):
+        retriever.features([])
+    with pytest.raises(ConfigError, match="24 x 24 px"):
+        retriever.features([np.zeros((2, 24, 24, 3), np.uint8)])
+    with pytest.raises(DecodeError, match=r"no\.mp4"):
+        retriever.features([clip(world), tmp_path / "no.mp4"])
+    with pytest.raises(ConfigError, match="no text to embed"):
+        retriever.text_features([])
+    with pytest.raises(ConfigError, match="number 2 is int"):
+        retriever.text_features(["a dog", 7])  # type: ignore[list-item]
+    for ask in (lambda: model.features([clip(world)]), lambda: model.text_features(["a dog"])):
+        with pytest.raises(CapabilityError, match="'tiny' is a vqa model and has no common space"):
+            ask()
+
+
+@pytest.fixture(scope="module")
+def captioner(tmp_path_factory: pytest.TempPathFactory) -> blipvid.Model:
+    return blipvid.load_model(str(write_model(tmp_path_factory.mktemp("captioner"), task="caption")))
+
+
+def test_a_caption_is_that_of_the_decoder(world: World, captioner: blipvid.Model):
+    frames = captioner.read_frames(clip(world), 8)
+    inner = captioner.model
+    with torch.inference_mode():
+        tokens = lift_frames(inner.encode_images(scale_pixels(frames, "blip", "cpu"))).tokens
+        expected = inner.caption(tokens, Writing())[0][0].text.strip()
+        greedy = inner.caption(tokens, Writing(beams=1, min_tokens=1, prompt="a red "))[0][0].text.strip()
+    for one in (clip(world), str(clip(world)), frames, frames.pixels):
+        assert captioner.caption(one) == expected
+    assert captioner.caption(frames, beams=1, min_tokens=1, prompt="a red ") == greedy
+
+
+def test_captions_that_are_drawn_are_seeded(world: World, captioner: blipvid.Model):
+    said = [captioner.caption(clip(world), search="nucleus", seed=seed) for seed in (1, 1, 2, 3, 4)]
+    assert said[0] == said[1]
+    assert len(set(said)) > 1
+
+
+def test_what_cannot_be_captioned(world: World, model: blipvid.Model, captioner: blipvid.Model, tmp_path: Path):
+    with pytest.raises(CapabilityError, match="'tiny' is a vqa model and writes no captions"):
+        model.caption(tmp_path / "nothing.mp4")
+    with pytest.raises(ConfigError, match="no such file"):
+        captioner.caption(tmp_path / "nothing.mp4")
+    with pytest.raises(ConfigError, match="'min_tokens' 30 is more than 'max_tokens' 20"):
+        captioner.caption(clip(world), min_tokens=30)
+    with pytest.raises(ConfigError, match="key 'search'"):
+        captioner.caption(clip(world), search="bean")
+    with pytest.raises(ConfigError, match="24 x 24 px"):
+        captioner.caption(np.zeros((1, 24, 24, 3), np.uint8))

@@ -69,13 +69,13 @@ def convert_model(
 
 @datasets.command("list")
 def list_datasets() -> None:
-    """Lists the benchmarks that ship with blipvid."""
+    """Lists the benchmarks that ship with blipvid, those of one task together."""
+    from blipvid.data.schema import TASKS
     from blipvid.data.spec import list_benchmarks, load_benchmark
 
     table = _table("benchmark", "task", "about", "model")
-    for name in list_benchmarks():
-        spec = load_benchmark(name)
-        table.add_row(name, spec.task, spec.about, spec.model or "")
+    for spec in sorted(map(load_benchmark, list_benchmarks()), key=lambda spec: list(TASKS).index(spec.task)):
+        table.add_row(spec.name, spec.task, spec.about, spec.model or "")
     consoles.out().print(table)
 
 

@@ -34,3 +34,9 @@ class Layout(StrEnum):
     BLIPVID = "blipvid"
     OFFICIAL = "official"
     HF = "hf"
+
+
+class Suite(StrEnum):
+    """Whose rows are listed."""
+
+    PAPER = "paper"

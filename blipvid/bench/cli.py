@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blipvid.bench import catalogue, consoles, file_commands
-from blipvid.bench.choices import Format, Precision
+from blipvid.bench.choices import Format, Precision, Suite
 from blipvid.core.errors import BlipvidError, ConfigError
 from blipvid.core.registry import Registry
 from blipvid.core.threads import wait_passively
@@ -119,6 +119,9 @@ def bench(
     form: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.RICH,
     save_scores: Annotated[bool, typer.Option("--save-scores", help="Write the score matrices.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="Show benchmarks and models, and end.")] = False,
+    suite: Annotated[
+        Suite | None, typer.Option(help="Show the rows of BLIP's paper with their commands, and end.")
+    ] = None,
     annotations: Annotated[Path | None, typer.Option(help="Annotation file in place of the benchmark's own.")] = None,
     media: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Media files, for instance 'clips/{clip}.mp4'.")
@@ -133,6 +136,11 @@ def bench(
     if show_list:
         catalogue.list_datasets()
         catalogue.list_models()
+        return
+    if suite is not None:
+        from blipvid.bench.suite import show_suite
+
+        show_suite(form, data_root, consoles.out())
         return
     done: list[Run] = []
     try:
@@ -208,6 +216,9 @@ def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: F
 
 app.command()(file_commands.frames)
 app.command()(file_commands.ask)
+app.command()(file_commands.features)
+app.command()(file_commands.caption)
+app.command()(file_commands.fetch_metrics)
 
 
 @app.command()

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from blipvid.bench.choices import Format
 from blipvid.bench.compare_answers import compare_answers, set_against
+from blipvid.bench.compare_captions import compare_captions
+from blipvid.bench.compare_judgements import compare_judgements
 from blipvid.bench.compare_ranks import compare_ranks
+from blipvid.bench.compare_rounds import compare_rounds
 from blipvid.bench.compared import Compared, Line
-from blipvid.bench.labels import figure, metric_label, protocol_of, task_of, words_of
+from blipvid.bench.labels import figure, metric_label, protocol_of, task_of, terms_of, words_of
 from blipvid.bench.layout import print_table, tabulated
 from blipvid.bench.record import Run, read_predictions, read_run
 from blipvid.bench.tables import rows_of
@@ -26,6 +29,9 @@ _COMPARISONS: Mapping[str, Callable[..., Compared]] = {
     "retrieval": compare_ranks,
     "qa": compare_answers,
     "choice": compare_answers,
+    "caption": compare_captions,
+    "pairs": compare_judgements,
+    "dialog": compare_rounds,
 }
 
 
@@ -116,7 +122,7 @@ def show_comparison(
 def _cells(found: RunComparison, line: Line) -> list[str]:
     protocols = {protocol_of(run, line.metric) for run in (found.first, found.second)}
     return [
-        metric_label(line.metric, protocols.pop() if len(protocols) == 1 else None),
+        metric_label(line.metric, protocols.pop() if len(protocols) == 1 else None, terms_of(found.first)),
         figure(line.metric, line.first),
         figure(line.metric, line.second),
         figure(line.metric, line.second - line.first, "+"),

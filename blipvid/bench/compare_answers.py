@@ -1,5 +1,6 @@
 """Two runs of question answering: what each question was answered, before and after."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from blipvid.bench.compared import Compared, Line, in_common
 from blipvid.bench.labels import AGAINST, ALL, FigureName
 
 HEADS = ("question", "by", "first answer", "second answer", "right answer")
+
+MCNEMAR = "McNemar's exact test"
 
 Answers = Mapping[str, Mapping[str, Any]]
 """Question id -> its prediction."""
@@ -25,7 +28,7 @@ class Changed:
         question: The question, or its id where the options alone are the question.
         first: One answer.
         second: The other.
-        right: The right one.
+        right: The right one, or what most annotators answered; None where nobody knows.
     """
 
     protocol: str
@@ -33,12 +36,12 @@ class Changed:
     question: str
     first: str | None
     second: str | None
-    right: str
+    right: str | None
 
     def cells(self) -> list[str]:
         """Returns its line in a table."""
         given = ["no frames" if answer is None else answer for answer in (self.first, self.second)]
-        return [self.question, self.protocol, *given, self.right]
+        return [self.question, self.protocol, *given, self.right or "not known"]
 
 
 def compare_answers(
@@ -56,7 +59,7 @@ def compare_answers(
     answers = [_by_protocol(first), _by_protocol(second)]
     protocols = dict.fromkeys([*answers[0], *answers[1]])
     pairs = {name: _pairs(answers[0].get(name, {}), answers[1].get(name, {})) for name in protocols}
-    changes, notes, won, lost = [], [], 0, 0
+    changes, notes, won, lost, in_part = [], [], 0, 0, False
     for name, own in pairs.items():
         asked = [len(run.get(name, {})) for run in answers]
         if 0 in asked:
@@ -65,19 +68,20 @@ def compare_answers(
         notes += in_common(name, asked, len(own), "questions")
         for one, other in own:
             if one["prediction"] != other["prediction"]:
-                changes.append((is_right(one) == is_right(other), _changed(name, one, other)))
-            won += is_right(other) and not is_right(one)
-            lost += is_right(one) and not is_right(other)
+                changes.append((how_right(one) == how_right(other), _changed(name, one, other)))
+            won += how_right(other) > how_right(one)
+            lost += how_right(other) < how_right(one)
+            in_part = in_part or not {how_right(one), how_right(other)} <= {0, 1}
     changes.sort(key=lambda change: change[0])  # those that made a difference first, in the order asked
     return Compared(
         lines=[_line(metric, one, other, pairs) for metric, (one, other) in figures.items()],
         changes=[change for _, change in changes],
         heads=HEADS,
         summary=(
-            f"{len(changes):,} answers differ; {won:,} became right in the second run, {lost:,} wrong, the others are "
-            "right or wrong in both."
+            f"{len(changes):,} answers differ; {won:,} became {'better' if in_part else 'right'} in the second run, "
+            f"{lost:,} {'worse' if in_part else 'wrong'}, the others are as right or wrong in both."
         ),
-        notes=[*notes, "p: McNemar's exact test, two-sided, not corrected."],
+        notes=[*notes, f"p: {'the exact sign test' if in_part else MCNEMAR}, two-sided, not corrected."],
     )
 
 
@@ -109,9 +113,10 @@ def set_against(
     return figures, [[{**row, "protocol": name} for row in own] for own in predictions]
 
 
-def is_right(row: Mapping[str, Any]) -> bool:
-    """Says whether a prediction is the annotated answer, letter by letter; options are told apart by more than text."""
-    return bool(row.get("right", row["prediction"] == row["answer"]))
+def how_right(row: Mapping[str, Any]) -> float:
+    """Returns how right a prediction is, 0 to 1, as the run measured it; nan where it knew no answers."""
+    found = row.get("right", row["prediction"] == row["answer"])  # older records of questions do not say
+    return math.nan if found is None else float(found)
 
 
 def _by_protocol(predictions: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -147,6 +152,6 @@ def _line(
     own = [pair for pair in pairs.get(name.owner, ()) if name.kind in (ALL, pair[0]["kind"])]
     if not own or name.beside:
         return Line(metric, one, other)
-    before, after = (np.array([is_right(pair[side]) for pair in own]) for side in (0, 1))
+    before, after = (np.array([how_right(pair[side]) for pair in own]) for side in (0, 1))
     test = mcnemar(after, before)
     return Line(metric, one, other, int(test["gained"]), int(test["lost"]), test["p"])

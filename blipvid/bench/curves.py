@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blipvid.bench.drawing import SIZE, as_svg
-from blipvid.bench.labels import DIRECTIONS
+from blipvid.bench.labels import DIRECTIONS, OF_VIDEOS, Terms
 
 MOST_K = 50
 RESAMPLES = 1000
@@ -42,8 +42,9 @@ def recall_curve(
     return 100 * hits.mean(axis=0), low, high
 
 
-def pictures(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+def pictures(predictions: Sequence[Mapping[str, Any]], terms: Terms = OF_VIDEOS) -> list[str]:
     """Returns two SVG pictures for the predictions of a retrieval run: recall curves and rank histogram."""
+    words = terms.directions
     ranks = {
         direction: np.array(
             [np.inf if row["rank"] is None else row["rank"] for row in predictions if row["direction"] == direction]
@@ -51,10 +52,12 @@ def pictures(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         for direction in DIRECTIONS
         if any(row.get("direction") == direction for row in predictions)
     }
-    return [_recall_picture(ranks, predictions), _histogram(ranks)] if ranks else []
+    return [_recall_picture(ranks, predictions, words), _histogram(ranks, words)] if ranks else []
 
 
-def _recall_picture(ranks: Mapping[str, npt.NDArray[np.float64]], predictions: Sequence[Mapping[str, Any]]) -> str:
+def _recall_picture(
+    ranks: Mapping[str, npt.NDArray[np.float64]], predictions: Sequence[Mapping[str, Any]], words: Mapping[str, str]
+) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -64,7 +67,7 @@ def _recall_picture(ranks: Mapping[str, npt.NDArray[np.float64]], predictions: S
         recall, low, high = recall_curve(own, _clusters(predictions, direction), most_k)
         ks = np.arange(1, most_k + 1)
         axes.fill_between(ks, low, high, color=COLOURS[direction], alpha=0.18, linewidth=0)
-        axes.plot(ks, recall, color=COLOURS[direction], label=DIRECTIONS[direction])
+        axes.plot(ks, recall, color=COLOURS[direction], label=words[direction])
     axes.set(xlabel="K", ylabel="recall at K (%)", ylim=(0, 101), title="Recall at K, with 95% interval")
     return as_svg(figure, axes)
 
@@ -76,7 +79,7 @@ def _clusters(predictions: Sequence[Mapping[str, Any]], direction: str) -> npt.N
     return np.unique(clips, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _histogram(ranks: Mapping[str, npt.NDArray[np.float64]]) -> str:
+def _histogram(ranks: Mapping[str, npt.NDArray[np.float64]], words: Mapping[str, str]) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -90,7 +93,7 @@ def _histogram(ranks: Mapping[str, npt.NDArray[np.float64]]) -> str:
         counts = np.histogram(own[np.isfinite(own)], bins=[*edges, np.inf])[0]
         shares = 100 * np.append(counts, np.isinf(own).sum()) / len(own)
         places = np.arange(len(labels)) + shift
-        axes.bar(places, shares, 0.4, color=COLOURS[direction], label=DIRECTIONS[direction])
+        axes.bar(places, shares, 0.4, color=COLOURS[direction], label=words[direction])
     axes.set_xticks(np.arange(len(labels)), labels, rotation=45)
     axes.set(xlabel="rank of the right item", ylabel="queries (%)", title="Where the right item stands")
     return as_svg(figure, axes)

@@ -15,7 +15,7 @@ from blipvid.bench.labels import rounded_down
 from blipvid.core.errors import BlipvidError, DecodeError
 from blipvid.core.files import prove_writable
 from blipvid.core.places import cache_folder
-from blipvid.core.types import AnswerList, Clip, QuestionSet, RetrievalSet
+from blipvid.core.types import AnswerList, CaptionSet, Clip, DialogSet, PairSet, QuestionSet, RetrievalSet
 from blipvid.data.spec import BenchmarkSpec, load_benchmark
 
 if TYPE_CHECKING:
@@ -145,15 +145,24 @@ def _data(spec: BenchmarkSpec, data_root: Path | None) -> Generator[Check, None,
 def _counts(items: "EvaluationSet") -> str:
     if isinstance(items, RetrievalSet):
         return f"{len(items.clips):,} clips, {len(items.texts):,} texts"
+    if isinstance(items, CaptionSet):
+        return f"{len(items.clips):,} clips, {sum(map(len, items.references)):,} captions"
+    if isinstance(items, PairSet):
+        return f"{len(items.clips):,} pictures, {len(items.sentences):,} sentences about pairs of them"
+    if isinstance(items, DialogSet):
+        return f"{len(items.clips):,} pictures, {len(items.questions):,} rounds of dialog"
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in Counter(items.kinds).most_common())
     return f"{len(items.clips):,} clips, {len(items.questions):,} questions ({kinds})"
 
 
-def _list_words(listed: AnswerList, answers: Sequence[str]) -> str:
-    from blipvid.evaluate.answers import coverage
+def _list_words(listed: AnswerList, answers: Sequence[Sequence[str]]) -> str:
+    from blipvid.evaluate.answers import measures_for
 
-    held = coverage(answers, listed.answers)
-    return f"{listed.name}: {len(listed.answers):,} answers, the right one for {rounded_down(held)} of the questions"
+    size = f"{listed.name}: {len(listed.answers):,} answers"
+    if not (measures := measures_for(answers)):
+        return size
+    best = rounded_down(measures[0].ceiling(answers, listed.answers))
+    return f"{size}, the best of which have {best} {measures[0].name}"
 
 
 def _first_clip(spec: BenchmarkSpec, clips: Sequence[Clip]) -> Check:

@@ -1,12 +1,12 @@
-"""The commands about one file: `frames` and `ask`."""
+"""The commands about files of one's own: `frames`, `ask`, `features` and `caption`; and `fetch_metrics`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from blipvid.bench import consoles
-from blipvid.bench.choices import Resize
+from blipvid.bench.choices import Precision, Resize
 
 File = Annotated[Path, typer.Argument(help="A video or picture.")]
 Start = Annotated[float | None, typer.Option(min=0, help="Begin of the window in seconds.")]
@@ -59,3 +59,75 @@ def ask(
 
     asked = Asking(file, questions, model, answers, count, top, device, sampler, start, end)
     show_answers(asked, consoles.out())
+
+
+def features(
+    source: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help="A video or picture, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="The safetensors file to write.")] = Path("features.safetensors"),
+    model: Annotated[str, typer.Option(help="Name or YAML file.")] = "blip-base-retrieval-coco",
+    tokens: Annotated[bool, typer.Option("--tokens", help="Keep all tokens too; they are large.")] = False,
+    texts: Annotated[Path | None, typer.Option(help="Texts to embed as well, one a line.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Frames asked for of each video.")] = 8,
+    sampler: Annotated[str, typer.Option(help="Which frames, see docs/protocols.md.")] = "blip-compat",
+    size: Annotated[
+        int | None, typer.Option(min=16, help="Side of the pictures in pixels; else the model's.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the encoders.")] = Precision.FP32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Frames encoded at once.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Decoding processes; else one a core, at most 4.", show_default=False)
+    ] = None,
+) -> None:
+    """Writes the embeddings of pictures and clips, and of texts; a run that was killed goes on where it was."""
+    from blipvid.bench.environment import choose_workers
+    from blipvid.bench.features import Extraction, extract
+    from blipvid.bench.progress import progress_on
+    from blipvid.core.types import Runtime
+    from blipvid.models.devices import choose_device
+
+    runtime = Runtime(choose_device(device), precision.value, batch_size, choose_workers(workers))
+    asked = Extraction(source, out, model, tokens, texts, count, sampler, size, runtime)
+    err = consoles.err()
+    with progress_on(err) as progress:
+        extract(asked, err, progress)
+
+
+def caption(
+    source: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help="A video or picture, or a folder of them.")],
+    model: Annotated[str, typer.Option(help="Name or YAML file.")] = "blip-base-caption-capfilt-large",
+    count: Annotated[int, typer.Option(min=1, help="Frames asked for of each video.")] = 8,
+    sampler: Annotated[str, typer.Option(help="Which frames, see docs/protocols.md.")] = "blip-compat",
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="What captions begin with, cut off again; else 'a picture of '.", show_default=False),
+    ] = None,
+    beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is greedy.")] = 3,
+    nucleus: Annotated[bool, typer.Option("--nucleus", help="Draw captions by chance.")] = False,
+    top_p: Annotated[float, typer.Option(help="For --nucleus: how much of the probability is drawn from.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="For --nucleus.")] = 42,
+    max_tokens: Annotated[int, typer.Option(help="Longest caption in word pieces, with prompt and opening.")] = 20,
+    min_tokens: Annotated[int, typer.Option(help="Shortest caption, counted likewise.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="A jsonl file to write captions into as well.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Says what can be seen in pictures and clips, a line each."""
+    from blipvid.bench.caption import Captioning, show_captions
+
+    writing: dict[str, Any] = {} if prompt is None else {"prompt": prompt}
+    writing |= {
+        "search": "nucleus" if nucleus else "beam",
+        "beams": beams,
+        "top_p": top_p,
+        "seed": seed,
+        "max_tokens": max_tokens,
+        "min_tokens": min_tokens,
+    }
+    show_captions(Captioning(source, model, count, sampler, writing, out, device), consoles.out(), consoles.err())
+
+
+def fetch_metrics() -> None:
+    """Fetches the language models of the caption metric SPICE (384 MB), once."""
+    from blipvid.bench.fetch_metrics import fetch_models
+
+    fetch_models(consoles.err())

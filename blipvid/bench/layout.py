@@ -24,6 +24,8 @@ WORDS = (
     "ranked by",
     "answered by",
     "chosen by",
+    "captioned by",
+    "judged by",
     "seen in",
 )
 """Heads of columns that hold words; all others hold figures."""
@@ -59,15 +61,22 @@ def tabulated(
         cells: As people read them; for markdown and latex.
         rows: As programs read them, unrounded; for csv and json.
         form: Anything but `rich`.
+
+    Returns:
+        Nothing where there are no figures, except in json.
     """
     if form is Format.JSON:
         return json.dumps(rows, indent=2, ensure_ascii=False)
     if form is Format.CSV:
+        if not rows:
+            return ""
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue().rstrip("\n")
+    if not headers:
+        return ""
     from tabulate import tabulate
 
     layout = {Format.MARKDOWN: "pipe", Format.LATEX: "latex_booktabs"}[form]
@@ -84,7 +93,7 @@ def markdown_page(run: Run) -> str:
         headers, cells = compare_cells(run)
         parts += ["## Other methods", tabulate(cells, headers, tablefmt="pipe", disable_numparse=True)]
     parts.append("\n".join(f"- {note}" for note in notes(run)))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def show(run: Run, console: "Console") -> None:
@@ -118,6 +127,8 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
+    if not headers:
+        return
     table = Table()
     for header in headers:
         table.add_column(header, justify="left" if header in words else "right", overflow="fold")
@@ -172,5 +183,6 @@ def _as_json(run: Run) -> dict[str, Any]:
         "coverage": run.coverage.model_dump(mode="json"),
         "rows": [_figures(row) for row in rows_of(run)],
         "compare": [row.model_dump(mode="json", exclude={"differences"}) for row in run.compare],
+        "not_computed": run.details.get("not_computed", {}),
         "notes": notes(run),
     }

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blipvid.bench.labels import metric_label, rounded_down, task_of, words_of
+from blipvid.bench.labels import EXACT, metric_label, rounded_down, task_of, terms_of, words_of
 from blipvid.bench.record import Run
 
 RECONSTRUCTION = (
     "BLIP's authors never released a question-answering protocol for video: what is done here is a reconstruction."
+)
+DIALOG_RECONSTRUCTION = (
+    "BLIP's authors released neither code nor weights for dialogs: what is done here is a reconstruction."
 )
 HASH_DIGITS = 12
 NAMED_CLIPS = 10
@@ -16,7 +19,8 @@ NAMED_CLIPS = 10
 def title(run: Run) -> str:
     """Returns benchmark, model and what the figures stand on."""
     coverage = run.coverage
-    clips = f"{coverage.clips_used:,} of {coverage.clips:,} clips"
+    looked_at = "clips" if terms_of(run).seen == "video" else "pictures"
+    clips = f"{coverage.clips_used:,} of {coverage.clips:,} {looked_at}"
     return f"{run.name} · {clips}, {coverage.items:,} {words_of(run).asked}"
 
 
@@ -45,13 +49,15 @@ def notes(run: Run) -> list[str]:
 
 def _answering(run: Run) -> Iterator[str]:
     # the answer decoder reads video in both; matching is what BLIP's released script for retrieval does
-    if task_of(run) == "qa" or run.details.get("protocols", {}).get("choice") == "rank":
+    reads = task_of(run) == "qa" or run.details.get("protocols", {}).get("choice") == "rank"
+    if reads and terms_of(run).seen == "video":
         yield RECONSTRUCTION
+    if task_of(run) == "dialog":
+        yield DIALOG_RECONSTRUCTION
     if answers := run.details.get("answer_list"):
-        yield (
-            f"Answer list: {answers['name']}, {answers['size']:,} answers, sha256 {answers['sha256'][:HASH_DIGITS]}, "
-            f"coverage {rounded_down(answers['coverage'])}."
-        )
+        covers = f", coverage {rounded_down(answers['coverage'])}" if "coverage" in answers else ""
+        digits = answers["sha256"][:HASH_DIGITS]
+        yield f"Answer list: {answers['name']}, {answers['size']:,} answers, sha256 {digits}{covers}."
 
 
 def _paired(run: Run, paired: Mapping[str, Any]) -> str:
@@ -59,12 +65,18 @@ def _paired(run: Run, paired: Mapping[str, Any]) -> str:
     note = f"; {paired['note']}" if "note" in paired else ""
     sure = f"p = {paired['p']:.2g} ({paired['test']}{note})"
     if task_of(run) == "retrieval":
-        what = metric_label(paired["metric"])
+        what = metric_label(paired["metric"], terms=terms_of(run))
         return f"{what}, {ours} against {theirs}: queries won {gained:,}, lost {lost:,}, {sure}."
-    return f"Exact match, {ours} right and {theirs} wrong: {gained:,} questions, the other way round: {lost:,}; {sure}."
+    what = terms_of(run).measure
+    better = f"{ours} right and {theirs} wrong" if what == EXACT else f"{ours} better than {theirs}"
+    return f"{_capital(what)}, {better}: {gained:,} questions, the other way round: {lost:,}; {sure}."
 
 
 def _sentence(note: str) -> str:
     first = note.partition(" ")[0]
-    begin = note[:1].upper() if first.isalpha() else note[:1]  # a key such as rerank_top_k stays as it is
-    return f"{begin}{note[1:].rstrip('.')}."
+    begin = _capital(note) if first.isalpha() else note  # a key such as rerank_top_k stays as it is
+    return f"{begin.rstrip('.')}."
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

@@ -1,13 +1,16 @@
 """Says in words how a number came about, and which published numbers may stand beside it."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blipvid.bench.record import Comparison
 from blipvid.core.settings import (
     AnsweringSettings,
+    CaptionSettings,
     ChoiceSettings,
+    DialogSettings,
     FrameSettings,
+    PairSettings,
     QuestionReading,
     RetrievalSettings,
     TaskSettings,
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
     from blipvid.models.zoo import LoadedModel
 
 
+WHAT_IS_RIGHT = (
+    "with one annotated answer right is what equals it letter by letter; VQA-normalised match, where both sides are "
+    "normalised as by the VQA v2 evaluation first, stands apart; with those of several annotators it is the accuracy "
+    "of that evaluation"
+)
+MEASURED = "captions and references split into words as by the Penn Treebank tokenizer of the field, CIDEr is CIDEr-D"
 RECONSTRUCTION = "a reconstruction, for BLIP's question answering on video was never released"
 
 
@@ -25,13 +34,15 @@ def protocol_sentence(spec: BenchmarkSpec) -> str:
     """Returns everything that can change a number, in one sentence."""
     parts = [spec.about.rstrip("."), _frames_words(spec.frames)]
     if words := _TASK_WORDS.get(type(spec.settings)):
-        parts += words(spec.settings)
+        parts += words(spec)
     if spec.settings.on_error == "skip":
         parts.append("clips that cannot be decoded count as misses")
     return "; ".join(part for part in parts if part) + "."
 
 
 def _frames_words(frames: FrameSettings) -> str:
+    if frames.of_pictures:
+        return f"still pictures, {frames.size} px, resize 'bicubic'"
     rate = f" at {frames.rate_fps:g} fps" if frames.rate_fps else ""
     seed = f", seed {frames.seed}" if frames.sampler == "random" else ""
     return (
@@ -40,7 +51,9 @@ def _frames_words(frames: FrameSettings) -> str:
     )
 
 
-def _retrieval_words(settings: RetrievalSettings) -> list[str]:
+def _retrieval_words(spec: BenchmarkSpec) -> list[str]:
+    settings = spec.settings
+    assert isinstance(settings, RetrievalSettings)
     ranked = (
         f"each query's {settings.rerank_top_k} best by cosine re-ranked by ITM logit + cosine"
         if settings.rerank_top_k
@@ -48,21 +61,20 @@ def _retrieval_words(settings: RetrievalSettings) -> list[str]:
     )
     ties = "ties share their mean rank" if settings.ties == "expected" else "ties in the order of the released script"
     texts = f"captions cut to {settings.caption_words} words and {settings.text_tokens} tokens"
-    return [texts, ranked, ties, f"video-to-text '{settings.v2t_protocol}'"]
+    seen = "image" if spec.frames.of_pictures else "video"
+    return [texts, ranked, ties, f"{seen}-to-text '{settings.v2t_protocol}'"]
 
 
-def _answering_words(settings: AnsweringSettings) -> list[str]:
-    parts = [RECONSTRUCTION, _question_words(settings)]
+def _answering_words(spec: BenchmarkSpec) -> list[str]:
+    settings = spec.settings
+    assert isinstance(settings, AnsweringSettings)
+    parts = [] if spec.frames.of_pictures else [RECONSTRUCTION]
+    parts.append(_question_words(settings))
     if "generate" in settings.answer_by:
         parts += [_generation_words(settings), _mask_words(settings)]
     if "rank" in settings.answer_by:
         parts.append(_ranking_words(settings))
-    return [
-        *parts,
-        "right is what equals the annotated answer letter by letter; VQA-normalised match, where both sides are "
-        "normalised as by the VQA v2 evaluation first, stands apart",
-        "every question counts",
-    ]
+    return [*parts, WHAT_IS_RIGHT, "every question counts"]
 
 
 def _question_words(settings: QuestionReading) -> str:
@@ -98,7 +110,9 @@ def _ranking_words(settings: AnsweringSettings) -> str:
     return f"'rank': the best of {answers} by label-smoothed loss; {scored}"
 
 
-def _choice_words(settings: ChoiceSettings) -> list[str]:
+def _choice_words(spec: BenchmarkSpec) -> list[str]:
+    settings = spec.settings
+    assert isinstance(settings, ChoiceSettings)
     if settings.choose_by == "rank":
         chosen = "'rank': the option with the lowest label-smoothed loss after the question is chosen"
         return [RECONSTRUCTION, _question_words(settings), chosen, "every question counts"]
@@ -109,10 +123,57 @@ def _choice_words(settings: ChoiceSettings) -> list[str]:
     ]
 
 
-_TASK_WORDS: Mapping[type, Callable[[Any], list[str]]] = {
+def _caption_words(spec: BenchmarkSpec) -> list[str]:
+    settings = spec.settings
+    assert isinstance(settings, CaptionSettings)
+    prompt = f"captions after '{settings.prompt}', which is cut off again" if settings.prompt else "captions"
+    lengths = f"{settings.min_tokens} to {settings.max_tokens} tokens with the opening one and the prompt"
+    return [f"{prompt}, {_search_words(settings)}, {lengths}", MEASURED, "every clip counts"]
+
+
+def _search_words(settings: CaptionSettings) -> str:
+    if settings.search == "nucleus":
+        return (
+            f"by nucleus sampling, top_p {settings.top_p:g}, top_k 50 and repetition penalty 1.1 as in the released "
+            f"code, seed {settings.seed}"
+        )
+    search = f"by beam search, {settings.beams} beams" if settings.beams > 1 else "by greedy search"
+    penalty = settings.repetition_penalty
+    return f"{search}, repetition penalty {penalty:g}" if penalty != 1 else search
+
+
+def _pair_words(spec: BenchmarkSpec) -> list[str]:
+    settings = spec.settings
+    assert isinstance(settings, PairSettings)
+    order = (
+        "every second pair, by chance, shown the other way round with left and right exchanged in the sentence, as in "
+        f"the released code, seed {settings.order_seed}"
+        if settings.order == "random"
+        else "the pictures in the annotated order"
+    )
+    sentences = f"sentences cut to {settings.sentence_words} words and {settings.sentence_tokens} tokens"
+    return [sentences, order, "'judge': the likelier of true and false by the two-way classifier", "every pair counts"]
+
+
+def _dialog_words(spec: BenchmarkSpec) -> list[str]:
+    settings = spec.settings
+    assert isinstance(settings, DialogSettings)
+    return [
+        "a reconstruction, for BLIP's code for dialogs was never released",
+        f"captions cut to {settings.caption_words} words, dialogs to their last {settings.dialog_tokens} tokens",
+        "'rank': every candidate at the end of the true dialog so far, by the matching logits, right minus wrong",
+        "ties share their mean rank",
+        "every round counts",
+    ]
+
+
+_TASK_WORDS: Mapping[type, Callable[[BenchmarkSpec], list[str]]] = {
     RetrievalSettings: _retrieval_words,
     AnsweringSettings: _answering_words,
     ChoiceSettings: _choice_words,
+    CaptionSettings: _caption_words,
+    PairSettings: _pair_words,
+    DialogSettings: _dialog_words,
 }
 
 
@@ -126,18 +187,25 @@ def why_not_comparable(spec: BenchmarkSpec, limit: int | None, n_clips: int) -> 
     """
     reasons = []
     if limit is not None and n_clips >= limit and spec.dataset.expect.clips != n_clips:
-        what = (
-            "asks only a part of the questions behind the published figures"
-            if isinstance(spec.settings, QuestionReading)
-            else "makes the gallery smaller than the published one"
-        )
-        reasons.append(f"--limit {limit} {what}")
+        reasons.append(f"--limit {limit} {_what_a_limit_does(spec.settings)}")
     if other := [change for change in spec.overrides if _changes_the_set(change)]:
         reasons.append(f"the annotations are not the benchmark's own ({', '.join(other)})")
     return tuple(reasons)
 
 
-_WHERE_MEDIA_LIE = ("dataset.media", "dataset.join", "dataset.obtain")
+def _what_a_limit_does(settings: TaskSettings) -> str:
+    if isinstance(settings, RetrievalSettings):
+        return "makes the gallery smaller than the published one"
+    if isinstance(settings, CaptionSettings):
+        return "captions only a part of the clips behind the published figures"
+    if isinstance(settings, PairSettings):
+        return "judges only a part of the pairs behind the published figures"
+    if isinstance(settings, DialogSettings):
+        return "asks only a part of the rounds behind the published figures"
+    return "asks only a part of the questions behind the published figures"
+
+
+_WHERE_MEDIA_LIE = ("dataset.media", "dataset.join", "dataset.obtain", "dataset.relevance")
 _WHERE_ANSWERS_LIE = ("dataset.answers", "dataset.train")  # of the list that is ranked, which is no part of the set
 
 
@@ -174,7 +242,14 @@ def _longest(settings: TaskSettings) -> dict[str, int]:
     """Returns what is read or written -> the most tokens that the settings ask for."""
     if isinstance(settings, ChoiceSettings) and settings.choose_by == "match":
         return {"texts": settings.text_tokens}
-    limits = {"texts": "text_tokens", "questions": "question_tokens", "answers": "answer_max_tokens"}
+    limits = {
+        "texts": "text_tokens",
+        "questions": "question_tokens",
+        "answers": "answer_max_tokens",
+        "captions": "max_tokens",
+        "sentences": "sentence_tokens",
+        "dialogs": "dialog_tokens",
+    }
     return {what: getattr(settings, key) for what, key in limits.items() if hasattr(settings, key)}
 
 

@@ -20,6 +20,8 @@ from blipvid.core.files import prove_writable, replacing
 from blipvid.core.types import Result
 
 RECORD, PREDICTIONS, TABLE, SCORES = "run.json", "predictions.jsonl", "table.md", "scores.safetensors"
+SUBMISSIONS = "submission*.json"
+"""Names of files that evaluation servers take."""
 
 
 class ModelRecord(Settings):
@@ -191,7 +193,7 @@ def write_run(folder: Path, run: Run, result: Result, table: str) -> None:
     Args:
         folder: Made where absent; files of an earlier run in it are replaced or removed.
         run: The record.
-        result: Gives predictions and, where they were asked for, score matrices.
+        result: Gives predictions and, where there are some, score matrices and files for evaluation servers.
         table: The table in Markdown.
 
     Raises:
@@ -200,9 +202,13 @@ def write_run(folder: Path, run: Run, result: Result, table: str) -> None:
     try:
         for name in (RECORD, SCORES):
             (folder / name).unlink(missing_ok=True)
+        for path in folder.glob(SUBMISSIONS):
+            path.unlink()
         _write_text(folder / PREDICTIONS, "".join(_line(row) for row in result.predictions))
         if result.scores:  # not every task has dense scores to keep
             _write_scores(folder / SCORES, result.scores)
+        for name, value in (result.submission or {}).items():
+            _write_text(folder / name, json.dumps(value, ensure_ascii=False) + "\n")
         _write_text(folder / TABLE, table)
         _write_text(folder / RECORD, run.model_dump_json(indent=2) + "\n")
     except OSError as error:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from blipvid.bench.bars import accuracy_picture
-from blipvid.bench.compare_answers import is_right
+from blipvid.bench.compare_answers import how_right
+from blipvid.bench.compare_judgements import truth_word
 from blipvid.bench.curves import pictures
-from blipvid.bench.labels import DIRECTIONS, task_of
+from blipvid.bench.labels import OF_VIDEOS, Terms, task_of, terms_of
 from blipvid.bench.notes import notes, title
 from blipvid.bench.progress import format_seconds
 from blipvid.bench.record import Run, find_runs, read_predictions, read_run
@@ -60,16 +61,17 @@ def _together(runs: Mapping[Path, Run]) -> list[Cells]:
 
 
 def _section(run: Run, predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    ranks = task_of(run) == "retrieval"
+    task = task_of(run)
     return {
         "title": title(run),
         "table": metric_cells(run),
         "others": compare_cells(run) if run.compare else None,
-        "pictures": pictures(predictions) if ranks else [accuracy_picture(run)],
+        "pictures": _pictures(run, predictions),
         "notes": notes(run),
         "skipped": run.coverage.skipped,
-        "worst": worst_queries(predictions) if ranks else [],
-        "wrong": [] if ranks else wrong_answers(predictions),
+        "worst": _worst(run, predictions),
+        "wrong": _wrong(task, predictions),
+        "captions": worst_captions(predictions) if task == "caption" else [],
         "facts": _facts(run),
         "settings": {
             section: run.benchmark[section] for section in ("dataset", "frames", "settings") if section in run.benchmark
@@ -77,10 +79,77 @@ def _section(run: Run, predictions: Sequence[Mapping[str, Any]]) -> dict[str, An
     }
 
 
-def worst_queries(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _pictures(run: Run, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+    task = task_of(run)
+    if task == "retrieval":
+        return pictures(predictions, terms_of(run))
+    return [accuracy_picture(run)] if task in ("qa", "choice") and run.metrics else []
+
+
+def _worst(run: Run, predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if task_of(run) == "dialog":
+        return worst_rounds(predictions)
+    return worst_queries(predictions, terms_of(run)) if task_of(run) == "retrieval" else []
+
+
+def _wrong(task: str, predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if task == "pairs":
+        return wrong_judgements(predictions)
+    return wrong_answers(predictions) if task in ("qa", "choice") else []
+
+
+def worst_rounds(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the rounds of dialogs whose right answer ranks last, and what was ranked before it."""
+    own = [row for row in predictions if row["answer"] is not None and row["rank"] != 1]
+    own.sort(key=lambda row: -math.inf if row["rank"] is None else -row["rank"])
+    return [
+        {
+            "direction": f"{row['clip']}, round {row['round']}",
+            "query": row["question"],
+            "target": row["answer"],
+            "rank": "miss" if row["rank"] is None else f"{row['rank']:g}",
+            "top": row["top"][:LISTED],
+        }
+        for row in own[:WORST]
+    ]
+
+
+def wrong_judgements(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the sentences that were judged wrongly, the surest first."""
+    own = [row for row in predictions if row["prediction"] is not None and not row["right"]]
+    own.sort(key=lambda row: -abs(row["score"] - 0.5))
+    return [
+        {
+            "clip": " + ".join(row["clips"]),
+            "kind": "",
+            "protocol": "judge",
+            "question": row["sentence"],
+            "answer": truth_word(row["label"]),
+            "prediction": truth_word(row["prediction"]),
+            "score": f"{row['score']:.2f}",
+        }
+        for row in own[:WORST]
+    ]
+
+
+def worst_captions(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the captions with the lowest CIDEr; where nothing was scored, the first ones."""
+    rows = sorted(predictions, key=lambda row: row["metrics"].get("cider", 0.0))
+    return [
+        {
+            "clip": row["clip"],
+            "prediction": "no frames" if row["prediction"] is None else row["prediction"],
+            "references": row["references"][:LISTED],
+            "cider": f"{row['metrics']['cider']:.1f}" if "cider" in row["metrics"] else "",
+        }
+        for row in rows[:WORST]
+    ]
+
+
+def worst_queries(predictions: Sequence[Mapping[str, Any]], terms: Terms = OF_VIDEOS) -> list[dict[str, Any]]:
     """Returns the queries of each direction whose right item ranks last, and what was ranked before it."""
     found = []
-    for direction, words in DIRECTIONS.items():
+    for direction, words in terms.directions.items():
         own = [row for row in predictions if row.get("direction") == direction and row["rank"] != 1]
         own.sort(key=lambda row: -math.inf if row["rank"] is None else -row["rank"])
         for row in own[:WORST]:
@@ -106,7 +175,7 @@ def wrong_answers(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, An
     wrong: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     answered = [row for row in predictions if row["prediction"] is not None]  # not those about clips without frames
     for row in sorted(answered, key=lambda row: -row["score"]):
-        if not is_right(row):
+        if how_right(row) == 0:
             of_kind = wrong.setdefault((row["kind"], row.get("protocol", "choice")), {})
             of_kind.setdefault(_question_words(row), row)
     found = []

@@ -7,12 +7,15 @@ from functools import partial
 from blipvid.bench.labels import (
     ALL,
     BESIDE,
+    CAPTION_MEASURES,
     FigureName,
+    Terms,
     figure,
     measure_label,
     metric_label,
     protocol_of,
     task_of,
+    terms_of,
     words_of,
 )
 from blipvid.bench.record import Comparison, Run
@@ -30,6 +33,7 @@ class Row:
         ours: The figure.
         interval: Its 95% interval.
         questions: Questions it is about.
+        clips: Clips that it is about, where captions are measured.
         itc: The same by cosine alone.
         vqa: The same by VQA-normalised match.
         commonest: Percent right if every such question got the commonest answer of its kind.
@@ -37,12 +41,14 @@ class Row:
         published: The figure of the row that the run reproduces.
         difference: Ours minus published, where the two may be compared.
         protocol: In a word, how the figure came about.
+        terms: What figures are called in its run.
     """
 
     metric: str
     ours: float
     interval: tuple[float, float] | None
     questions: int | None
+    clips: int | None
     itc: float | None
     vqa: float | None
     commonest: float | None
@@ -50,11 +56,17 @@ class Row:
     published: float | None
     difference: float | None
     protocol: str
+    terms: Terms
+
+    @property
+    def label(self) -> str:
+        """What the figure is called."""
+        return metric_label(self.metric, self.protocol, self.terms)
 
 
 def rows_of(run: Run) -> list[Row]:
     """Returns one row a metric; figures of another measure and published ones stand beside."""
-    rows = []
+    rows, terms = [], terms_of(run)
     by_cosine = run.details.get("score") == "cosine"  # then the figures by cosine alone are ours
     for name, ours in run.metrics.items():
         parts = FigureName.of(name)
@@ -71,7 +83,8 @@ def rows_of(run: Run) -> list[Row]:
                 metric=name,
                 ours=ours,
                 interval=run.intervals.get(name),
-                questions=of_kind["counts"],
+                questions=None if parts.owner in CAPTION_MEASURES else of_kind["counts"],
+                clips=of_kind["counts"] if parts.owner in CAPTION_MEASURES else None,
                 itc=None if by_cosine else beside["itc"],
                 vqa=beside["vqa"],
                 commonest=of_kind["commonest"],
@@ -79,6 +92,7 @@ def rows_of(run: Run) -> list[Row]:
                 published=published.metrics[name] if published else None,
                 difference=published.differences.get(name) if published else None,
                 protocol=protocol_of(run, name),
+                terms=terms,
             )
         )
     return rows
@@ -89,8 +103,9 @@ def _interval(row: Row) -> str:
 
 
 COLUMNS: Mapping[str, Callable[[Row], str]] = {
-    "metric": lambda row: metric_label(row.metric, row.protocol),
+    "metric": lambda row: row.label,
     "questions": lambda row: "" if row.questions is None else f"{row.questions:,}",
+    "clips": lambda row: "" if row.clips is None else f"{row.clips:,}",
     "ours": lambda row: figure(row.metric, row.ours),
     "95% interval": _interval,
     BESIDE["itc"]: lambda row: figure(row.metric, row.itc),
@@ -105,9 +120,22 @@ COLUMNS: Mapping[str, Callable[[Row], str]] = {
 
 def metric_cells(run: Run) -> Cells:
     """Returns the table of one run, a line a metric; columns without any figure are left out."""
-    rows = rows_of(run)
-    used = {head: cells for head, write in COLUMNS.items() if any(cells := [write(row) for row in rows])}
-    return list(used), [list(line) for line in zip(*used.values(), strict=True)]
+    lines = [{head: write(row) for head, write in COLUMNS.items()} for row in rows_of(run)]
+    lines += _not_computed(run)
+    heads = [head for head in COLUMNS if any(line.get(head) for line in lines)]
+    return heads, [[line.get(head, "") for head in heads] for line in lines]
+
+
+def _not_computed(run: Run) -> list[dict[str, str]]:
+    """Returns a line for each metric that could not be computed, which says why, with the published figure beside."""
+    return [
+        {
+            "metric": metric_label(name),
+            "ours": f"not computed: {why}",
+            "published": next((figure(name, row.metrics[name]) for row in run.published if name in row.metrics), ""),
+        }
+        for name, why in run.details.get("not_computed", {}).items()
+    ]
 
 
 def run_cells(runs: Sequence[Run], folders: Sequence[str] = ()) -> Cells:
@@ -148,7 +176,7 @@ def _overall(run: Run) -> dict[str, str]:
     for row in rows_of(run):
         kind = FigureName.of(row.metric).kind
         if kind in (None, ALL):
-            head = measure_label(row.metric) if kind is None else metric_label(row.metric, row.protocol)
+            head = measure_label(row.metric, row.terms) if kind is None else row.label
             found[head] = figure(row.metric, row.ours)
     return found
 
@@ -164,22 +192,30 @@ def by_task(runs: Sequence[Run]) -> list[list[Run]]:
 def compare_cells(run: Run) -> Cells:
     """Returns the table of other methods, ours and the published rows first; a line for each way of answering."""
     rows = (*run.published, *run.compare)
-    measured = {measure_label(name) for row in rows for name in row.metrics}
-    measures = [m for m in dict.fromkeys(measure_label(name) for name in run.metrics) if m in measured]
-    ours = {name: value for name, value in run.metrics.items() if measure_label(name) in measured}
-    cells = _method_lines(f"ours: {run.model.name}", ours, partial(_plain_protocol, run), "this run", measures)
+    called = partial(measure_label, terms=terms_of(run))
+    measured = dict.fromkeys(called(name) for row in rows for name in row.metrics)
+    measures = [m for m in dict.fromkeys(map(called, run.metrics)) if m in measured] if run.metrics else list(measured)
+    ours = {name: value for name, value in run.metrics.items() if called(name) in measured}
+    lines = partial(_method_lines, called=called, measures=measures)
+    cells = lines(f"ours: {run.model.name}", ours, partial(_plain_protocol, run), "this run")
     for row in rows:
         seen_in = f"{row.source} ({row.note})" if row.note else row.source
-        cells += _method_lines(row.label, row.metrics, _stated_protocol(row), seen_in, measures)
+        cells += lines(row.label, row.metrics, _stated_protocol(row), seen_in)
     return ["method", *measures, words_of(run).chosen, "seen in"], cells
 
 
 def _method_lines(
-    label: str, metrics: Mapping[str, float], protocol: Callable[[str], str], seen_in: str, measures: Sequence[str]
+    label: str,
+    metrics: Mapping[str, float],
+    protocol: Callable[[str], str],
+    seen_in: str,
+    *,
+    called: Callable[[str], str],
+    measures: Sequence[str],
 ) -> list[list[str]]:
     lines: dict[str, dict[str, str]] = {}
     for name, value in metrics.items():
-        lines.setdefault(protocol(name), {})[measure_label(name)] = figure(name, value)
+        lines.setdefault(protocol(name), {})[called(name)] = figure(name, value)
     return [
         [label, *(cells.get(measure, "") for measure in measures), how, seen_in]
         for how, cells in lines.items()

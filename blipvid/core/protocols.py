@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from blipvid.core.features import Answer, Features, QuestionStates, RankedAnswers, Texts
+    from blipvid.core.settings import Writing
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called as progress(stage, done, total) while long work goes on; `stage` is a short noun such as `encoding clips`."""
@@ -166,4 +167,48 @@ class Answerer(Protocol):
         self, questions: "QuestionStates", answers: AnswerTable, index: "torch.Tensor"
     ) -> "RankedAnswers":
         """Scores the answers at `index` (Q, k) int64 of each question."""
+        ...
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """Says in a sentence what can be seen."""
+
+    def caption(self, tokens: "torch.Tensor", writing: "Writing", seeds: Sequence[int]) -> "list[list[Answer]]":
+        """Captions M clips from their tokens (M, N*T, D).
+
+        Each gets its captions, the best first, at most as many as there are beams. Where the writing takes chance, it
+        begins for each clip from its own of the M `seeds`: no caption depends on which others are written with it.
+        """
+        ...
+
+
+@runtime_checkable
+class PairJudge(Protocol):
+    """Looks at two pictures at once and says whether a sentence is true of them."""
+
+    def judge_pairs(
+        self, first: "torch.Tensor", second: "torch.Tensor", sentences: Sequence[str], max_tokens: int
+    ) -> "torch.Tensor":
+        """Returns (S, 2) float32 logits, index 1 for true, of S cleaned sentences about P pairs.
+
+        `first` and `second` are the tokens (P, T, D) of either picture. S is a multiple of P, and sentences about one
+        pair stand together; each is cut to `max_tokens` word pieces.
+        """
+        ...
+
+
+@runtime_checkable
+class DialogRanker(Protocol):
+    """Looks at a captioned picture and says how well an answer goes on with a dialog about it."""
+
+    def remember_captioned(self, tokens: "torch.Tensor", caption: str) -> VisualMemory:
+        """Prepares one clip from its tokens (N*T, D) and its cleaned caption."""
+        ...
+
+    def score_dialogs(self, memory: VisualMemory, dialogs: Sequence[str], max_tokens: int) -> "torch.Tensor":
+        """Returns (Q,) float32 scores, higher where the answer at the end of a dialog fits better.
+
+        Each dialog keeps at most its last `max_tokens` word pieces.
+        """
         ...

@@ -10,6 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from blipvid.core.config import Settings
 
+PROMPT = "a picture of "
+"""What every caption begins with, unseen. Source: salesforce/BLIP configs/caption_coco.yaml."""
+
 PUBLISHED_TOP_K = 128  # Source: salesforce/BLIP configs/retrieval_msrvtt.yaml, k_test
 
 
@@ -45,6 +48,11 @@ class FrameSettings(Settings):
         if (self.sampler == "fps") != (self.rate_fps is not None):
             raise ValueError("'rate_fps' goes with 'sampler: fps', and the sampler 'fps' needs it")
         return self
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether a benchmark is about still pictures: clips of one frame, scaled as pictures are."""
+        return self.count == 1 and self.resize == "bicubic"
 
 
 class TaskSettings(Settings):
@@ -169,3 +177,72 @@ class ChoiceSettings(QuestionReading):
     choose_by: Literal["rank", "match"] = "rank"
     caption_words: int = Field(default=40, ge=1)
     text_tokens: int = Field(default=35, ge=3)
+
+
+class Writing(Settings):
+    """How a caption is written. Lengths count the opening token and the prompt.
+
+    Attributes:
+        prompt: What every caption begins with; it is cut off again.
+        search: `beam`: the most probable caption that beam search finds; `nucleus`: drawn by chance, token by token.
+        beams: Beams of the search; 1 is greedy.
+        repetition_penalty: Of beam search: above 1, words that were written already, those of the prompt among them,
+            become less likely. Nucleus sampling has its own, 1.1.
+        top_p: Of nucleus sampling: each token is drawn from the most probable ones that together exceed this.
+        seed: Of nucleus sampling; each clip draws from its own generator, seeded by this and the clip's id.
+        max_tokens: Longest caption in word pieces.
+        min_tokens: Shortest caption.
+
+    Source of the numbers: salesforce/BLIP configs/caption_coco.yaml; of top_p models/blip.py.
+    """
+
+    prompt: str = PROMPT
+    search: Literal["beam", "nucleus"] = "beam"
+    beams: int = Field(default=3, ge=1)
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    seed: int = 42
+    max_tokens: int = Field(default=20, ge=2)
+    min_tokens: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _lengths_fit_together(self) -> "Writing":
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(f"'min_tokens' {self.min_tokens} is more than 'max_tokens' {self.max_tokens}")
+        return self
+
+
+class CaptionSettings(TaskSettings, Writing):
+    """How clips are captioned; all that can change a caption is in `Writing`."""
+
+
+class PairSettings(TaskSettings):
+    """How sentences about two pictures are judged.
+
+    Attributes:
+        sentence_words: Words kept of each sentence.
+        sentence_tokens: Word pieces kept of each sentence, with the two special ones.
+        order: `fixed`: the pictures as annotated. `random`: every second pair, by chance, is shown the other way round,
+            with the words left and right exchanged in the sentence, as the released code does in evaluation too.
+        order_seed: Seed of that chance.
+
+    Source of the numbers: salesforce/BLIP data/nlvr_dataset.py; models/blip_nlvr.py, where sentences are not cut.
+    """
+
+    sentence_words: int = Field(default=40, ge=1)
+    sentence_tokens: int = Field(default=512, ge=3)
+    order: Literal["fixed", "random"] = "fixed"
+    order_seed: int = 42
+
+
+class DialogSettings(TaskSettings):
+    """How the candidate answers of a round of dialog are ranked.
+
+    Attributes:
+        caption_words: Words kept of each caption.
+        dialog_tokens: Word pieces kept of dialog, question and candidate together, with the two special ones; what is
+            too long loses its beginning.
+    """
+
+    caption_words: int = Field(default=30, ge=1)
+    dialog_tokens: int = Field(default=512, ge=3)

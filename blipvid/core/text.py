@@ -1,10 +1,11 @@
-"""Cleaning of captions and questions, exactly as the official BLIP code does it.
+"""Cleaning of captions and questions, exactly as the official BLIP code does it, and other ways with words.
 
 Not tokenisation: that is `models/tokenizer.py`. Answers are never cleaned (the released answer lists are stemmed and
 must be matched as they are).
 """
 
 import re
+from collections.abc import Iterable
 
 _PUNCTUATION = r"([.!\"()*#:;~])"
 
@@ -53,6 +54,27 @@ def clean_question(question: str, max_words: int) -> str:
 def loses_words(question: str, max_words: int) -> bool:
     """Says whether `clean_question` keeps only the begin of a question."""
     return len(_words_of(question)) > max_words
+
+
+def exchange_sides(sentence: str) -> str:
+    """Exchanges the words left and right; one with a sign at its end, such as `right?`, is not seen.
+
+    Source: salesforce/BLIP data/nlvr_dataset.py.
+    """
+    other = {"left": "right", "right": "left"}
+    return " ".join(other.get(one, one) for one in sentence.split(" "))
+
+
+def write_dialog(history: Iterable[tuple[str, str]], question: str) -> str:
+    """Writes a dialog up to a question: `is it sunny? yes. how many?`; the answer comes behind it after a blank.
+
+    Nothing was released that says how BLIP wrote it.
+
+    Args:
+        history: Question and answer of each earlier round.
+        question: Without its sign.
+    """
+    return "".join(f"{asked}? {answer}. " for asked, answer in history) + f"{question}?"
 
 
 def _words_of(question: str) -> list[str]:

@@ -11,7 +11,7 @@ An image is a clip with one frame.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -117,14 +117,15 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet(Questions):
-    """Open questions with one right answer each.
+    """Open questions.
 
     Attributes:
-        answers: Q right answers as annotated.
+        answers: For each of the Q questions what its annotators answered, as annotated: one of them, or several as in
+            VQA v2, but the same in the whole set; nothing where the answers are kept by somebody else.
         answer_list: What ranking chooses from, or None where answers are generated only.
     """
 
-    answers: tuple[str, ...]
+    answers: tuple[tuple[str, ...], ...]
     answer_list: AnswerList | None
 
 
@@ -139,6 +140,77 @@ class ChoiceSet(Questions):
 
     options: tuple[tuple[str, ...], ...]
     right: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionSet:
+    """Clips to be captioned.
+
+    Attributes:
+        clips: V clips, ids unique.
+        ids: V ids under which a caption is handed in where others score it, unique.
+        references: For each clip its captions as annotated, not yet tokenised; none where the annotations hold none.
+        kinds: V kinds, by which figures are also given, for instance `in-domain`; empty where clips have none.
+    """
+
+    clips: tuple[Clip, ...]
+    ids: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PairSet:
+    """Sentences about two pictures each, true or false.
+
+    Attributes:
+        clips: V pictures, ids unique; one may stand in many pairs.
+        pairs: (P, 2) int64, for each pair the positions of its first and its second picture in `clips`.
+        sentences: P sentences as annotated, not yet cleaned.
+        pair_ids: P ids, unique.
+        right: (P,) bool, whether the sentence is true of its pair.
+        group: (P,) int64; pairs of one number share pictures or sentences and are no independent samples.
+    """
+
+    clips: tuple[Clip, ...]
+    pairs: npt.NDArray[np.int64]
+    sentences: tuple[str, ...]
+    pair_ids: tuple[str, ...]
+    right: npt.NDArray[np.bool_]
+    group: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DialogSet:
+    """Dialogs about captioned pictures, asked round by round: which of many answers comes next?
+
+    Attributes:
+        clips: V pictures, ids unique.
+        captions: V captions, not yet cleaned.
+        round_clip: (R,) int64, for each of R rounds the position of its picture in `clips`.
+        round_number: (R,) int64, the place of each round in its dialog, from 1.
+        histories: R dialogs up to the round, question and answer of each earlier round.
+        questions: R questions.
+        listed_answers: All texts that are a candidate in any round, each once.
+        candidates: For each round the positions of its candidates among them, (C,) int64, at least two; C may differ.
+        right: (R,) int64, the place of the right answer among the candidates, or -1 where it is not annotated.
+        relevance: For each round the share of people who found each candidate right, (C,) float64, or None.
+    """
+
+    clips: tuple[Clip, ...]
+    captions: tuple[str, ...]
+    round_clip: npt.NDArray[np.int64]
+    round_number: npt.NDArray[np.int64]
+    histories: tuple[tuple[tuple[str, str], ...], ...]
+    questions: tuple[str, ...]
+    listed_answers: tuple[str, ...]
+    candidates: tuple[npt.NDArray[np.int64], ...]
+    right: npt.NDArray[np.int64]
+    relevance: tuple[npt.NDArray[np.float64] | None, ...]
+
+
+EvaluationSet: TypeAlias = RetrievalSet | Questions | CaptionSet | PairSet | DialogSet
+"""What a model can be evaluated on; the type names the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +253,7 @@ class Result:
         n_items: Queries, questions or captions asked for.
         details: What the record keeps besides: ties, pairs scored, backends, paired tests.
         scores: Dense matrices by name for `--save-scores`, or None where they were not asked for.
+        submission: What an evaluation server takes: file name, which begins with `submission`, -> JSON value.
     """
 
     metrics: Mapping[str, float]
@@ -191,3 +264,4 @@ class Result:
     n_items: int
     details: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, npt.NDArray[np.generic]] | None = None
+    submission: Mapping[str, Any] | None = None

@@ -57,17 +57,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_rows(path: Path, records: str | None = None) -> list[Row]:
+def read_rows(path: Path, records: str | None = None, key: str = "dataset.records") -> list[Row]:
     """Reads all rows of an annotation file.
 
     In csv and tsv every value is text, exactly as written: `00123`, `NA`, `null` and the empty string stay; a csv file
     whose first line is separated by tabs is a tsv file. A txt file has no first line of names: its cells, separated by
     blanks, are the columns `$1`, `$2` and so on. A JSON list gives one row an element. A JSON object gives one row an
-    entry, with the columns `$key` and `$value`, and where the value is an object its own keys besides.
+    entry, with the columns `$key` and `$value`, and where the value is an object its own keys besides. A json file may
+    also hold one object a line, as jsonl does.
 
     Args:
         path: A file ending in csv, tsv, txt, json, jsonl or parquet, or a zip archive with exactly one such file.
         records: Dotted key of the rows inside a nested JSON file.
+        key: What says `records` in a benchmark file, for messages.
 
     Returns:
         The rows in file order, at least one.
@@ -81,7 +83,7 @@ def read_rows(path: Path, records: str | None = None) -> list[Row]:
         raise DataError(f"{path}: cannot be read ({error}); fetch it again.") from error
     suffix = PurePosixPath(name).suffix.lower()
     if records is not None and suffix != ".json":
-        raise DataError(f"{path}: 'dataset.records' is for nested JSON files; remove it for a {suffix} file.")
+        raise DataError(f"{path}: '{key}' is for nested JSON files; remove it for a {suffix} file.")
     if suffix in (".csv", ".tsv"):
         rows = _read_table(_text(content, path), path, suffix)
     elif suffix == ".txt":
@@ -89,7 +91,7 @@ def read_rows(path: Path, records: str | None = None) -> list[Row]:
     elif suffix == ".jsonl":
         rows = _read_lines(_text(content, path), path)
     elif suffix == ".json":
-        rows = _read_json(_text(content, path), path, records)
+        rows = _read_json(_text(content, path), path, records, key)
     elif suffix == ".parquet":
         rows = _read_parquet(content, path)
     else:
@@ -190,20 +192,17 @@ def _read_lines(text: str, path: Path) -> list[Row]:
     return rows
 
 
-def _read_json(text: str, path: Path, records: str | None) -> list[Row]:
+def _read_json(text: str, path: Path, records: str | None, named_by: str) -> list[Row]:
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: is not JSON ({error.msg} at line {error.lineno}, column {error.colno}); "
-            "a file with one object a line ends in .jsonl."
-        ) from error
+        if error.msg == "Extra data" and records is None:  # as in NLVR2, whose files of one object a line end in .json
+            return _read_lines(text, path)
+        raise DataError(f"{path}: is not JSON ({error.msg} at line {error.lineno}, column {error.colno}).") from error
     for key in records.split(".") if records else ():
         if not isinstance(found, dict) or key not in found:
             here = ", ".join(list(found)[:20]) if isinstance(found, dict) else f"a {type(found).__name__}"
-            raise DataError(
-                f"{path}: 'dataset.records: {records}' leads nowhere at '{key}'; the file has {here} there."
-            )
+            raise DataError(f"{path}: '{named_by}: {records}' leads nowhere at '{key}'; the file has {here} there.")
         found = found[key]
     if isinstance(found, dict):
         return [{KEY: k, VALUE: v} | (v if isinstance(v, dict) else {}) for k, v in found.items()]

@@ -3,12 +3,15 @@
 What all tasks share, then what each adds. Every key is explained once in `benchmarks/README.md`.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from blipvid.core.config import Settings, did_you_mean
 from blipvid.data.patterns import names_in
+
+IMAGE = "image"
+"""What the media pattern of a pair calls either of its pictures."""
 
 
 class Expect(Settings):
@@ -29,16 +32,36 @@ class ExpectQuestions(Expect):
     questions: int | None = Field(default=None, ge=1)
 
 
+class ExpectCaptions(Expect):
+    """The same for clips with captions."""
+
+    captions: int | None = Field(default=None, ge=1)
+
+
+class ExpectPairs(Expect):
+    """The same for sentences about two pictures each."""
+
+    pairs: int | None = Field(default=None, ge=1)
+
+
+class ExpectRounds(Expect):
+    """The same for rounds of dialogs."""
+
+    rounds: int | None = Field(default=None, ge=1)
+
+
 class Join(Settings):
     """A second file whose columns are added to the annotations; read only if one of them is asked for.
 
     Attributes:
-        file: The file, below the data root, in any format of annotations.
+        file: The file, below the data root, in any format of annotations; it may be that of the annotations.
+        records: Dotted key of its rows inside a nested JSON file.
         column: The column by which its rows are found; no value may occur twice.
         equals: What that column holds for a row of the annotations: a pattern of columns of the annotations.
     """
 
     file: str
+    records: str | None = None
     column: str
     equals: str
 
@@ -67,6 +90,9 @@ class DatasetSpec(Settings):
         obtain: Where a person gets the data, and under which terms.
     """
 
+    GIVEN: ClassVar[tuple[str, ...]] = ()
+    """Names that may stand in `media` besides those of mapped fields."""
+
     annotations: str | None = None
     records: str | None = None
     reader: str | None = None
@@ -77,6 +103,11 @@ class DatasetSpec(Settings):
     media: str
     expect: Expect = Expect()
     obtain: str = ""
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _null_maps_nothing(cls, fields: Any) -> Any:
+        return {k: v for k, v in fields.items() if v is not None} if isinstance(fields, dict) else fields
 
     @field_validator("fields")
     @classmethod
@@ -93,7 +124,7 @@ class DatasetSpec(Settings):
         if mapped and "start_s" not in mapped and not list(names_in(media)):
             raise ValueError("names no field, so that all clips would be one file; write for instance '{clip}.mp4'")
         for name in names_in(media):
-            if mapped and name not in mapped:
+            if mapped and name not in (*mapped, *cls.GIVEN):
                 hint = did_you_mean(name, mapped) or f" Mapped fields: {', '.join(mapped)}."
                 raise ValueError(f"'{{{name}}}' is not a mapped field.{hint}")
         return media
@@ -110,15 +141,14 @@ class RetrievalDataset(DatasetSpec):
     expect: ExpectTexts = ExpectTexts()
 
 
-class QuestionDataset(DatasetSpec):
-    """Clips and questions of any kind.
+class KindsDataset(DatasetSpec):
+    """Clips, and something of several kinds about them.
 
     Attributes:
         kinds: What values of the field `kind` begin with -> what the kind is called; the longest beginning counts.
     """
 
     kinds: dict[str, str] = Field(default_factory=dict)
-    expect: ExpectQuestions = ExpectQuestions()
 
     @field_validator("kinds", mode="before")
     @classmethod
@@ -132,6 +162,24 @@ class QuestionDataset(DatasetSpec):
         if kinds and fields and "kind" not in fields:
             raise ValueError("names values of the field 'kind', which 'fields' does not map")
         return kinds
+
+
+class QuestionDataset(KindsDataset):
+    """Clips and questions of any kind."""
+
+    expect: ExpectQuestions = ExpectQuestions()
+
+
+class CaptionDataset(KindsDataset):
+    """Clips to be captioned.
+
+    Attributes:
+        ids_in_names: Whether the id under which a caption is handed in is the number that ends the name of the clip's
+            file, as in COCO_val2014_000000391895.jpg.
+    """
+
+    ids_in_names: bool = False
+    expect: ExpectCaptions = ExpectCaptions()
 
 
 class QaDataset(QuestionDataset):
@@ -162,3 +210,29 @@ class ChoiceDataset(QuestionDataset):
         if isinstance(options, str):
             raise ValueError(f"several columns are expected; one that holds a list is 'fields: {{options: {options}}}'")
         return options
+
+
+class PairsDataset(DatasetSpec):
+    """Sentences about two pictures each, which the one pattern names: it is filled in for either, as `{image}`."""
+
+    GIVEN: ClassVar[tuple[str, ...]] = (IMAGE,)
+
+    expect: ExpectPairs = ExpectPairs()
+
+    @field_validator("media")
+    @classmethod
+    def _pattern_tells_the_two_apart(cls, media: str) -> str:
+        if IMAGE not in names_in(media):
+            raise ValueError(f"has no {{{IMAGE}}}, so that both pictures would be one file; write '{{{IMAGE}}}.png'")
+        return media
+
+
+class DialogDataset(DatasetSpec):
+    """Captioned pictures and dialogs about them.
+
+    Attributes:
+        relevance: The dense annotations of VisDial, below the data root, for the reader `visdial`.
+    """
+
+    relevance: str | None = None
+    expect: ExpectRounds = ExpectRounds()

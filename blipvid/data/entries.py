@@ -1,7 +1,7 @@
 """From rows to entries: one annotated row each, its clip found and its values named by field instead of by column."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from blipvid.core.errors import DataError
 from blipvid.core.types import Clip
 from blipvid.data.annotations import Row, choose_column, columns_of
+from blipvid.data.dataset_schema import IMAGE, DatasetSpec
 from blipvid.data.files import below, some
 from blipvid.data.patterns import filled, names_in
 from blipvid.data.schema import BenchmarkSpec
@@ -25,15 +26,20 @@ class Entry:
 
     Attributes:
         where: File and number of the row, for messages.
-        clip: The clip it speaks of.
+        clips: The clip it speaks of; or two pictures, in tasks that ask about pairs.
         row: All its columns.
         columns: Field -> column, for the fields that the benchmark maps and uses.
     """
 
     where: str
-    clip: Clip
+    clips: tuple[Clip, ...]
     row: Row
     columns: Mapping[str, str]
+
+    @property
+    def clip(self) -> Clip:
+        """The clip, or the first of two."""
+        return self.clips[0]
 
     def value(self, field: str) -> Any:
         """Returns the value of a mapped field as annotated."""
@@ -116,12 +122,14 @@ def clips_of(entries: Iterable[Entry]) -> dict[str, Clip]:
     """
     clips: dict[str, Clip] = {}
     for entry in entries:
-        known = clips.setdefault(entry.clip.id, entry.clip)
-        if known != entry.clip:
-            raise DataError(
-                f"{entry.where}: clip '{known.id}' is already another file or window ({known.path}, {known.start_s} to "
-                f"{known.end_s} s). Map 'clip' to a column that differs for each window, and 'media' to the file's."
-            )
+        for clip in entry.clips:
+            known = clips.setdefault(clip.id, clip)
+            if known != clip:
+                raise DataError(
+                    f"{entry.where}: clip '{known.id}' is already another file or window ({known.path}, "
+                    f"{known.start_s} to {known.end_s} s). Map 'clip' to a column that differs for each window, and "
+                    "'media' to the file's."
+                )
     return clips
 
 
@@ -159,13 +167,38 @@ def _entry(spec: BenchmarkSpec, row: Row, columns: Mapping[str, str], where: str
     if missing:
         raise DataError(f"{where}: lacks '{missing[0]}'; every row needs it.")
     dataset = spec.dataset
-    clip_id = _word(row[columns["clip"]], columns["clip"], where)
-    values = {field: _word(row[columns[field]], columns[field], where) for field in names_in(dataset.media)}
     start_s, end_s = (_seconds(row[columns[f]], columns[f], where) if f in columns else None for f in WINDOW)
     if start_s is not None and end_s is not None and start_s >= end_s:
+        clip_id = _word(row[columns["clip"]], columns["clip"], where)
         raise DataError(f"{where}: the window of clip '{clip_id}' ends at {end_s} s, not after its start {start_s} s.")
-    path = below(root, filled(dataset.media, values), dataset.obtain)
-    return Entry(where, Clip(clip_id, path, start_s, end_s), row, columns)
+    clips = tuple(
+        Clip(clip_id, below(root, filled(dataset.media, values), dataset.obtain), start_s, end_s)
+        for clip_id, values in _media_of(dataset, row, columns, where)
+    )
+    return Entry(where, clips, row, columns)
+
+
+def _media_of(
+    dataset: DatasetSpec, row: Row, columns: Mapping[str, str], where: str
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields the id of each clip of a row, and what its media pattern is filled with."""
+    given = [name for name in names_in(dataset.media) if name not in dataset.GIVEN]
+    values = {field: _word(row[columns[field]], columns[field], where) for field in given}
+    if IMAGE not in dataset.GIVEN:
+        yield _word(row[columns["clip"]], columns["clip"], where), values
+        return
+    for name in _two_images(row, columns, where):
+        yield name, values | {IMAGE: name}
+
+
+def _two_images(row: Row, columns: Mapping[str, str], where: str) -> list[str]:
+    if "images" not in columns:
+        return [_word(row[columns[side]], columns[side], where) for side in ("first", "second")]
+    images = row[columns["images"]]
+    if not isinstance(images, list) or len(images) != 2:
+        found = f"names {len(images)} pictures" if isinstance(images, list) else f"is {type(images).__name__}"
+        raise DataError(f"{where}: '{columns['images']}' {found}; a list of two is expected.")
+    return [_word(image, columns["images"], where) for image in images]
 
 
 def _word(value: Any, column: str, where: str) -> str:
@@ -199,8 +232,8 @@ def _of_listed_clips(entries: Iterable[Entry], spec: BenchmarkSpec, root: Path |
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: the list of clips cannot be read ({error}); see key 'dataset.clips'.") from error
     wanted = dict.fromkeys(line.strip() for line in lines if line.strip())
-    kept = [entry for entry in entries if entry.clip.id in wanted]
-    absent = list(wanted.keys() - {entry.clip.id for entry in kept})
+    kept = [entry for entry in entries if all(clip.id in wanted for clip in entry.clips)]
+    absent = list(wanted.keys() - {clip.id for entry in kept for clip in entry.clips})
     if absent:
         raise DataError(
             f"{path}: {len(absent):,} of {len(wanted):,} listed clips have no annotation: {some(sorted(absent))}. "

@@ -42,7 +42,7 @@ def joined(rows: Sequence[Row], join: Join, source: Path, root: Path | None, obt
             has no partner.
     """
     path = find_annotations(below(root, join.file, obtain), obtain, "dataset.join.file")
-    partners = _by_key(read_rows(path), join.column, path)
+    partners = _by_key(read_rows(path, join.records, "dataset.join.records"), join.column, path)
     columns = columns_of(rows)
     for name in names_in(join.equals):
         choose_column(name, columns, source, "dataset.join.equals")

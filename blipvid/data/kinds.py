@@ -1,4 +1,4 @@
-"""Kinds of questions, by which accuracy is also given: what the annotations say, or else the question word."""
+"""Kinds, by which figures are also given: what the annotations say, or else, of questions, the question word."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ VERBS = frozenset(
 
 YES_NO, OTHER = "yes/no", "other"
 ALL = "all"
-"""Stands for every question in tables, so no kind may be called that."""
+"""Stands for all kinds together in tables, so no kind may be called that."""
 
 
 def kind_of(entry: Entry, question: str, names: Mapping[str, str]) -> str:
@@ -29,8 +29,11 @@ def kind_of(entry: Entry, question: str, names: Mapping[str, str]) -> str:
     Raises:
         DataError: The annotated kind is empty, has no name among `names`, or is the reserved word `all`.
     """
-    if "kind" not in entry.columns:
-        return kind_by_first_word(question)
+    return annotated_kind(entry, names) if "kind" in entry.columns else kind_by_first_word(question)
+
+
+def annotated_kind(entry: Entry, names: Mapping[str, str]) -> str:
+    """Returns the kind that the mapped field `kind` states; for the rest see `kind_of`."""
     value = entry.word("kind")
     beginnings = [one for one in names if value.startswith(one)]
     if names and not beginnings:
@@ -40,7 +43,7 @@ def kind_of(entry: Entry, question: str, names: Mapping[str, str]) -> str:
         )
     kind = names[max(beginnings, key=len)] if names else value
     if kind == ALL:
-        raise DataError(f"{entry.where}: the kind '{ALL}' stands for every question; name it otherwise.")
+        raise DataError(f"{entry.where}: the kind '{ALL}' stands for all kinds together; name it otherwise.")
     return kind
 
 

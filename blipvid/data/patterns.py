@@ -1,10 +1,14 @@
 """Patterns of file names and of ids: text with names in braces, such as `msrvtt/videos/{clip}.mp4`."""
 
+import re
 import string
 from collections.abc import Iterator, Mapping
 
 STEM = "stem"
-"""The one format that a pattern knows: `{clip:stem}` is the value without its last extension."""
+"""The format of `{clip:stem}`, the value without its last extension."""
+
+_PADDED = re.compile("0([1-9][0-9]?)")
+"""The format of `{image:012}`, the value with zeros in front up to so many characters."""
 
 
 def names_in(pattern: str) -> Iterator[str]:
@@ -17,13 +21,13 @@ def names_in(pattern: str) -> Iterator[str]:
         Each name between braces, in order.
 
     Raises:
-        ValueError: Unbalanced braces, an empty name, or a format other than `{name}` and `{name:stem}`.
+        ValueError: Unbalanced braces, an empty name, or a format other than `{name}`, `{name:stem}` and `{name:012}`.
     """
     for _, name, how, conversion in string.Formatter().parse(pattern):
         if name is None:
             continue
-        if not name or set(name) & set(".[]") or conversion or how not in ("", STEM):
-            raise ValueError("only {field} and {field:stem} can stand in braces; write {{ for a brace")
+        if not name or set(name) & set(".[]") or conversion or not _is_known(how or ""):
+            raise ValueError("only {field}, {field:stem} and {field:012} can stand in braces; write {{ for a brace")
         yield name
 
 
@@ -41,6 +45,16 @@ def filled(pattern: str, values: Mapping[str, str]) -> str:
     for before, name, how, _ in string.Formatter().parse(pattern):
         parts.append(before)
         if name is not None:
-            value = values[name]
-            parts.append(value.rpartition(".")[0] or value if how == STEM else value)
+            parts.append(_formatted(values[name], how or ""))
     return "".join(parts)
+
+
+def _is_known(how: str) -> bool:
+    return how in ("", STEM) or _PADDED.fullmatch(how) is not None
+
+
+def _formatted(value: str, how: str) -> str:
+    if how == STEM:
+        return value.rpartition(".")[0] or value
+    padded = _PADDED.fullmatch(how)
+    return value.zfill(int(padded[1])) if padded else value

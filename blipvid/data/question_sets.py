@@ -18,16 +18,18 @@ def question_set(entries: Sequence[Entry], kinds: Mapping[str, str], answer_list
     """Makes a set of open questions, in the order of their rows.
 
     Args:
-        entries: Rows with the fields `question` and `answer`. Answers stay as they are written.
+        entries: Rows with the field `question`, and `answer` unless nobody may know the answers: text, or a list of
+            what several annotators answered. Answers stay as they are written.
         kinds: Names of annotated kinds, see `kinds.kind_of`.
         answer_list: What ranking chooses from.
 
     Raises:
-        DataError: A question or answer is empty or not what it should be, an id occurs twice, or one clip is two files.
+        DataError: A question or answer is empty or not what it should be, some questions have the answers of several
+            annotators and others of one, an id occurs twice, or one clip is two files.
     """
     return QuestionSet(
         **_questions(entries, kinds),
-        answers=tuple(entry.word("answer") for entry in entries),
+        answers=_answers(entries),
         answer_list=answer_list,
     )
 
@@ -65,6 +67,35 @@ def _questions(entries: Sequence[Entry], kinds: Mapping[str, str]) -> dict[str, 
         "question_clip": positions(clips, (entry.clip.id for entry in entries)),
         "kinds": tuple(kind_of(entry, question, kinds) for entry, question in zip(entries, questions, strict=True)),
     }
+
+
+def _answers(entries: Sequence[Entry]) -> tuple[tuple[str, ...], ...]:
+    if "answer" not in entries[0].columns:
+        return ((),) * len(entries)
+    found = tuple(_annotated(entry) for entry in entries)
+    for entry, own in zip(entries, found, strict=True):
+        if (len(own) == 1) != (len(found[0]) == 1):
+            raise DataError(
+                f"{entry.where}: has {len(own)} annotators' answers, but {entries[0].where} has {len(found[0])}; the "
+                "answers of one annotator and of several are measured differently, so evaluate them apart."
+            )
+    return found
+
+
+def _annotated(entry: Entry) -> tuple[str, ...]:
+    """Returns one answer, or one an annotator; of several annotators one may have said nothing."""
+    value = entry.value("answer")
+    if not isinstance(value, list):
+        return (entry.word("answer"),)
+    if not value:
+        raise DataError(f"{entry.where}: the list of answers '{entry.columns['answer']}' is empty; remove the row.")
+    found = [one.get("answer") if isinstance(one, dict) else one for one in value]  # as in the files of VQA v2
+    if odd := [one for one in found if isinstance(one, bool) or not isinstance(one, str | int)]:
+        raise DataError(
+            f"{entry.where}: an annotator's answer in '{entry.columns['answer']}' is {odd[0]!r}; text or a whole "
+            "number is expected, or an object that holds it as 'answer'."
+        )
+    return tuple(map(str, found))
 
 
 def _question(entry: Entry) -> str:

@@ -10,8 +10,25 @@ from typing import ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from blipvid.core.config import Settings, did_you_mean
-from blipvid.core.settings import AnsweringSettings, ChoiceSettings, FrameSettings, RetrievalSettings, TaskSettings
-from blipvid.data.dataset_schema import ChoiceDataset, DatasetSpec, QaDataset, RetrievalDataset
+from blipvid.core.settings import (
+    AnsweringSettings,
+    CaptionSettings,
+    ChoiceSettings,
+    DialogSettings,
+    FrameSettings,
+    PairSettings,
+    RetrievalSettings,
+    TaskSettings,
+)
+from blipvid.data.dataset_schema import (
+    CaptionDataset,
+    ChoiceDataset,
+    DatasetSpec,
+    DialogDataset,
+    PairsDataset,
+    QaDataset,
+    RetrievalDataset,
+)
 from blipvid.data.patterns import names_in
 
 TRAIN = "train"
@@ -27,9 +44,12 @@ class Published(Settings):
         source: Where the figures stand, so that a reader can look them up.
         checkpoint: Which weights gave them, in the source's words.
         model: Name of the model file that is the same checkpoint, where there is one.
+        recipe: Training recipe that makes such a checkpoint, where none was released.
+        start_from: Model that the recipe begins with for this row, where it is not the recipe's own.
         protocol: How it was done, or `not stated` where the source does not say. Retrieval: `re-ranked` by a matching
             head, `cosine` alone, `dual-softmax` over the similarity matrix. Questions: `generate`d in own words,
-            `rank`ed out of a list of answers or options, `match`ed with the clip.
+            `rank`ed out of a list of answers or options, `match`ed with the clip. Captions: `beam` search.
+            Pairs: `judge`d by a classifier. Dialogs: `rank`ed candidates.
         note: Anything a reader must know before comparing.
     """
 
@@ -38,7 +58,9 @@ class Published(Settings):
     source: str = Field(min_length=1)
     checkpoint: str | None = None
     model: str | None = None
-    protocol: Literal["re-ranked", "cosine", "dual-softmax", "generate", "rank", "match", "not stated"]
+    recipe: str | None = None
+    start_from: str | None = None
+    protocol: Literal["re-ranked", "cosine", "dual-softmax", "generate", "rank", "match", "beam", "judge", "not stated"]
     note: str | None = None
 
 
@@ -91,7 +113,8 @@ class BenchmarkSpec(Settings):
 
     def needed_fields(self) -> list[str]:
         """Returns the fields that every row must have: those of the task and those of the media pattern."""
-        return list(dict.fromkeys((*self._needs(self.dataset), *names_in(self.dataset.media))))
+        in_pattern = (name for name in names_in(self.dataset.media) if name not in self.dataset.GIVEN)
+        return list(dict.fromkeys((*self._needs(self.dataset), *in_pattern)))
 
     def used_fields(self) -> list[str]:
         """Returns the fields that are read where they are mapped: the needed ones and those the task may have."""
@@ -117,8 +140,8 @@ class RetrievalBenchmark(BenchmarkSpec):
 class QaBenchmark(BenchmarkSpec):
     """Answer open questions about clips."""
 
-    NEEDS: ClassVar[tuple[str, ...]] = ("clip", "question", "answer")
-    MAY_HAVE: ClassVar[tuple[str, ...]] = ("id", "kind", "start_s", "end_s")
+    NEEDS: ClassVar[tuple[str, ...]] = ("clip", "question")
+    MAY_HAVE: ClassVar[tuple[str, ...]] = ("answer", "id", "kind", "start_s", "end_s")
 
     task: Literal["qa"]
     dataset: QaDataset
@@ -156,12 +179,50 @@ class ChoiceBenchmark(BenchmarkSpec):
         return cls.NEEDS if own_columns else (*cls.NEEDS, "options")
 
 
+class CaptionBenchmark(BenchmarkSpec):
+    """Say in a sentence what can be seen; without annotated captions there is nothing but a file to hand in."""
+
+    NEEDS: ClassVar[tuple[str, ...]] = ("clip",)
+    MAY_HAVE: ClassVar[tuple[str, ...]] = ("captions", "id", "kind", "start_s", "end_s")
+
+    task: Literal["caption"]
+    dataset: CaptionDataset
+    settings: CaptionSettings = CaptionSettings()
+
+
+class PairsBenchmark(BenchmarkSpec):
+    """Say whether a sentence is true of two pictures."""
+
+    NEEDS: ClassVar[tuple[str, ...]] = ("text", "label")
+    MAY_HAVE: ClassVar[tuple[str, ...]] = ("id", "group")
+
+    task: Literal["pairs"]
+    dataset: PairsDataset
+    settings: PairSettings = PairSettings()
+
+    @classmethod
+    def _needs(cls, dataset: DatasetSpec) -> tuple[str, ...]:
+        apart = {"first", "second"} & set(dataset.fields)
+        return (*(("first", "second") if apart else ("images",)), *cls.NEEDS)
+
+
+class DialogBenchmark(BenchmarkSpec):
+    """Rank the candidate answers of each round of a dialog about a captioned picture."""
+
+    NEEDS: ClassVar[tuple[str, ...]] = ("clip", "caption", "question", "options")
+    MAY_HAVE: ClassVar[tuple[str, ...]] = ("history", "answer", "round", "relevance", "start_s", "end_s")
+
+    task: Literal["dialog"]
+    dataset: DialogDataset
+    settings: DialogSettings = DialogSettings()
+
+
 TASKS: dict[str, type[BenchmarkSpec]] = {
     "retrieval": RetrievalBenchmark,
     "qa": QaBenchmark,
     "choice": ChoiceBenchmark,
+    "caption": CaptionBenchmark,
+    "pairs": PairsBenchmark,
+    "dialog": DialogBenchmark,
 }
 """Task -> the model its files are checked against. A new task adds one line here and one case in `sets.py`."""
-
-PLANNED_TASKS = ("caption", "pairs", "dialog")
-"""Tasks that a file may name one day; asking for one today ends in a CapabilityError."""

@@ -3,27 +3,41 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from blipvid.core.errors import CapabilityError, ConfigError, DataError
-from blipvid.core.types import ChoiceSet, QuestionSet, RetrievalSet
+from blipvid.core.types import CaptionSet, DialogSet, EvaluationSet, PairSet, RetrievalSet
 from blipvid.data.annotations import columns_of, sha256_of
 from blipvid.data.answers import read_answer_list
+from blipvid.data.caption_set import caption_set
+from blipvid.data.dialog_set import dialog_set
 from blipvid.data.entries import Entry, read_entries
 from blipvid.data.files import check_media, root_from_environment
 from blipvid.data.joining import joined, needs_join
+from blipvid.data.pair_set import pair_set
 from blipvid.data.question_sets import choice_set, question_set
 from blipvid.data.retrieval_set import retrieval_set
-from blipvid.data.schema import BenchmarkSpec, ChoiceBenchmark, QaBenchmark, RetrievalBenchmark
+from blipvid.data.schema import (
+    BenchmarkSpec,
+    CaptionBenchmark,
+    ChoiceBenchmark,
+    DialogBenchmark,
+    PairsBenchmark,
+    QaBenchmark,
+    RetrievalBenchmark,
+)
 from blipvid.data.sources import BUILDERS, read_source
 
-EvaluationSet: TypeAlias = RetrievalSet | QuestionSet | ChoiceSet
 S = TypeVar("S", bound=EvaluationSet)
 
-KEEP_THE_ANNOTATIONS = ("dataset.media", "dataset.expect", "dataset.train", "dataset.answers")
+KEEP_THE_ANNOTATIONS = ("dataset.media", "dataset.expect", "dataset.train", "dataset.answers", "dataset.relevance")
 """Keys whose change leaves clips and questions as they are."""
+
+OF_CLIPS, SHARED = ("clips", "captions"), ("answer_list", "listed_answers")
+"""Parts of sets that count clips, and parts that belong to all of a set; the others count what is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +103,36 @@ def _items(spec: BenchmarkSpec, entries: Sequence[Entry], source: Path, root: Pa
             return question_set(entries, spec.dataset.kinds, read_answer_list(spec, root))
         case ChoiceBenchmark():
             return choice_set(entries, spec.dataset.kinds, spec.dataset.options, source)
+        case CaptionBenchmark():
+            return caption_set(entries, spec.dataset.kinds, ids_in_names=spec.dataset.ids_in_names)
+        case PairsBenchmark():
+            return pair_set(entries)
+        case DialogBenchmark():
+            return dialog_set(entries)
     raise CapabilityError(f"{spec.name}: task '{spec.task}' makes no set that could be evaluated; use a newer version.")
 
 
 def _first(items: S, limit: int) -> S:
-    """Keeps the first clips, and of everything that is counted by text or question what belongs to them."""
-    owners = items.text_clip if isinstance(items, RetrievalSet) else items.question_clip
-    kept = np.flatnonzero(owners < limit)
-    names = [one.name for one in fields(items) if one.name not in ("clips", "answer_list")]
-    return replace(items, clips=items.clips[:limit], **{name: _pick(getattr(items, name), kept) for name in names})
+    """Keeps the first clips, and of everything that is counted by text, question or clip what belongs to them."""
+    kept = np.flatnonzero(_owners(items) < limit)
+    names = [one.name for one in fields(items) if one.name not in (*OF_CLIPS, *SHARED)]
+    of_clips = {one.name: getattr(items, one.name)[:limit] for one in fields(items) if one.name in OF_CLIPS}
+    return replace(items, **of_clips, **{name: _pick(getattr(items, name), kept) for name in names})
+
+
+def _owners(items: EvaluationSet) -> npt.NDArray[np.int64]:
+    """Returns for each thing that is asked about a clip the position of that clip."""
+    match items:
+        case RetrievalSet():
+            return items.text_clip
+        case CaptionSet():
+            return np.arange(len(items.clips))
+        case PairSet():
+            return items.pairs.max(axis=1)
+        case DialogSet():
+            return items.round_clip
+        case _:
+            return items.question_clip
 
 
 def _pick(values: Any, kept: Any) -> Any:
@@ -105,8 +140,7 @@ def _pick(values: Any, kept: Any) -> Any:
 
 
 def _compare_with_expected(spec: BenchmarkSpec, items: EvaluationSet, source: Path) -> list[str]:
-    asked = {"texts": len(items.texts)} if isinstance(items, RetrievalSet) else {"questions": len(items.questions)}
-    found = {"clips": len(items.clips)} | asked
+    found = {"clips": len(items.clips)} | _asked(items)
     wanted = spec.dataset.expect.model_dump(exclude_none=True)
     wrong = [
         f"{found[what]:,} {what} instead of {number:,}" for what, number in wanted.items() if found[what] != number
@@ -120,6 +154,20 @@ def _compare_with_expected(spec: BenchmarkSpec, items: EvaluationSet, source: Pa
         f"{sentence} (key 'dataset.expect' of {spec.name}); it is another version or cut short. "
         "To evaluate it all the same, give it by --annotations."
     )
+
+
+def _asked(items: EvaluationSet) -> dict[str, int]:
+    match items:
+        case RetrievalSet():
+            return {"texts": len(items.texts)}
+        case CaptionSet():
+            return {"captions": sum(map(len, items.references))}
+        case PairSet():
+            return {"pairs": len(items.sentences)}
+        case DialogSet():
+            return {"rounds": len(items.questions)}
+        case _:
+            return {"questions": len(items.questions)}
 
 
 def _other_annotations(spec: BenchmarkSpec) -> bool:

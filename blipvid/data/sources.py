@@ -10,11 +10,14 @@ from typing import Any
 from blipvid.core.errors import DataError
 from blipvid.core.protocols import AnnotationReader
 from blipvid.core.registry import Registry
+from blipvid.data import nlvr2, visdial
 from blipvid.data.annotations import Row, find_annotations, read_rows, sha256_of
 from blipvid.data.dataset_schema import DatasetSpec
 from blipvid.data.files import below
 
-READERS: Registry[AnnotationReader] = Registry("blipvid.annotations", "annotation reader")
+READERS: Registry[AnnotationReader] = Registry(
+    "blipvid.annotations", "annotation reader", {"nlvr2": nlvr2.read_pairs, "visdial": visdial.read_rounds}
+)
 """Functions `read(dataset, root) -> rows`, each row a mapping of columns; without `fields`, of field names."""
 
 BUILDERS: Registry[Any] = Registry("blipvid.builders", "dataset builder")

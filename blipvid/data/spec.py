@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from blipvid.core.config import did_you_mean, read_yaml, validate
-from blipvid.core.errors import CapabilityError, ConfigError
+from blipvid.core.errors import ConfigError
 from blipvid.core.places import definitions
 from blipvid.core.settings import FrameSettings
-from blipvid.data.schema import PLANNED_TASKS, TASKS, BenchmarkSpec
+from blipvid.data.schema import TASKS, BenchmarkSpec
 
 __all__ = ["BenchmarkSpec", "list_benchmarks", "load_benchmark"]
 
@@ -47,7 +47,6 @@ def load_benchmark(
 
     Raises:
         ConfigError: Unknown name, or every mistake in the file and the overrides, with key paths.
-        CapabilityError: The task is not part of this version.
     """
     path = _find(name_or_path)
     raw = read_yaml(path)
@@ -85,14 +84,9 @@ def _schema_of_task(raw: Mapping[str, Any], path: Path) -> type[BenchmarkSpec]:
     task = raw.get("task")
     if task in TASKS:
         return TASKS[task]
-    if task in PLANNED_TASKS:
-        raise CapabilityError(
-            f"{path}: task '{task}' is not part of this version of blipvid, which evaluates {', '.join(TASKS)}; "
-            "use a newer version."
-        )
     if task is None:
         raise ConfigError(f"{path}: key 'task' is missing; one of {', '.join(TASKS)}.")
-    hint = did_you_mean(str(task), [*TASKS, *PLANNED_TASKS]) or f" Known: {', '.join(TASKS)}."
+    hint = did_you_mean(str(task), TASKS) or f" Known: {', '.join(TASKS)}."
     raise ConfigError(f"{path}: key 'task': unknown task '{task}'.{hint}")
 
 

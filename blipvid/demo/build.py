@@ -1,4 +1,4 @@
-"""Makes the demo benchmarks' files on first use: 200 clips as H.264, their captions, questions with answers.
+"""Makes the demo benchmarks' files on first use: clips as H.264 with captions and questions, pairs of pictures.
 
 Announced by entry points, as a builder and readers of anybody's own would be.
 """
@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from blipvid.core.files import replacing
 from blipvid.core.places import cache_folder
 from blipvid.demo.clips import FPS, SEED, SIZE_PX, DrawnClip, held_out_clips
+from blipvid.demo.pairs import PICTURE_PX, DrawnPair, held_out_pairs
 from blipvid.demo.questions import all_answers, clip_questions, one_of_each
+from blipvid.demo.shapes import draw
 
-CAPTIONS, QUESTIONS, ANSWERS = "captions.jsonl", "questions.jsonl", "answers.txt"
+CAPTIONS, QUESTIONS, ANSWERS, PAIRS = "captions.jsonl", "questions.jsonl", "answers.txt", "pairs.jsonl"
 CODEC = {"crf": "16", "preset": "veryfast", "g": "12", "threads": "1"}
 """One encoder thread, so that the files are the same wherever the same encoder writes them."""
 
@@ -32,10 +35,11 @@ def build(dataset: Any, root: Path | None) -> Path:
         root: The data root; the demo world has its own.
 
     Returns:
-        The folder that holds `clips/{id}.mp4`, `captions.jsonl`, `questions.jsonl` and `answers.txt`.
+        The folder that holds `clips/{id}.mp4`, `captions.jsonl`, `questions.jsonl`, `answers.txt`,
+        `pictures/{id}.png` and `pairs.jsonl`.
     """
     folder = cache_folder() / "demo" / world_version()
-    if (folder / QUESTIONS).is_file():  # written last
+    if (folder / PAIRS).is_file():  # written last
         return folder
     clips = held_out_clips()
     for clip in clips:
@@ -46,6 +50,10 @@ def build(dataset: Any, root: Path | None) -> Path:
     _write_lines(folder / CAPTIONS, _caption_rows(clips))
     _write(folder / ANSWERS, "".join(f"{answer}\n" for answer in all_answers()))
     _write_lines(folder / QUESTIONS, question_rows(clips))
+    pairs = held_out_pairs()
+    for pair in pairs:
+        _write_pictures(pair, folder / "pictures")
+    _write_lines(folder / PAIRS, pair_rows(pairs))
     return folder
 
 
@@ -122,6 +130,28 @@ def question_rows(clips: Iterable[DrawnClip]) -> Iterator[dict[str, Any]]:
                 "question": question.question,
                 "answer": question.answer,
             }
+
+
+def pair_rows(pairs: Iterable[DrawnPair]) -> Iterator[dict[str, Any]]:
+    """Yields the sentences about pairs of pictures, two about each pair."""
+    for pair in pairs:
+        for label, sentence in ((True, pair.true), (False, pair.false)):
+            yield {
+                "id": f"{pair.id}-{str(label).lower()}",
+                "group": pair.id,
+                "images": list(pair.names),
+                "sentence": sentence,
+                "label": label,
+            }
+
+
+def _write_pictures(pair: DrawnPair, folder: Path) -> None:
+    for name, scene in zip(pair.names, pair.scenes, strict=True):
+        path = folder / f"{name}.png"
+        if not path.is_file():
+            with replacing(path) as temporary:
+                picture = Image.fromarray(draw(scene.background, [*scene.things()], PICTURE_PX))
+                picture.save(temporary, format="PNG")
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from blipvid.demo.clips import DrawnClip, Part
 from blipvid.demo.grammar import HEADINGS, caption
+from blipvid.demo.pairs import sentence_about
 from blipvid.demo.questions import Question, one_of_each, picture_questions
 from blipvid.demo.scenes import TWISTS, Scene, lone_scene, pick, random_scene, twins
-from blipvid.demo.shapes import COLOURS, RADII, Thing, draw
+from blipvid.demo.shapes import Thing, draw
 from blipvid.demo.sights import description
 
 
@@ -116,8 +117,7 @@ def draw_paired(
 ) -> tuple[npt.NDArray[np.uint8], list[tuple[str, bool]]]:
     """Draws pairs of pictures, each with a sentence that is true or not (entry point `demo`, group `blipvid.pairs`).
 
-    A sentence names two things by size and colour, for instance `a big red thing and a small blue thing`. It is true
-    where each is in one of the pictures; in a false one nothing in either picture looks like the second thing.
+    What sentences say stands in `pairs.py`; no picture is of a held-out scene.
 
     Args:
         rng: Where all chance comes from.
@@ -131,17 +131,9 @@ def draw_paired(
     for number in range(count):
         scenes = [random_scene(rng, held_out=False) for _ in range(2)]
         pixels.append([draw(scene.background, [*scene.things()], size_px) for scene in scenes])
-        first, second = (sorted({_look(thing) for thing in scene.things()}) for scene in scenes)
-        absent = sorted({f"{size} {colour}" for size in RADII for colour in COLOURS} - {*first, *second})
         true = number % 2 == 0
-        named = [pick(rng, first), pick(rng, second if true else absent)]
-        named = [named[place] for place in rng.permutation(2)]
-        said.append((f"a {named[0]} thing and a {named[1]} thing", true))
+        said.append((sentence_about(rng, scenes, true), true))
     return np.array(pixels), said
-
-
-def _look(thing: Thing) -> str:
-    return f"{thing.kind.size} {thing.kind.colour}"
 
 
 def _moment(rng: np.random.Generator, alone_share: float) -> tuple[Scene, list[Thing]]:

@@ -33,11 +33,11 @@ class Accuracies:
     details: dict[str, Any]
 
 
-def accuracies(right: Mapping[str, npt.NDArray[np.bool_]], items: Questions, settings: TaskSettings) -> Accuracies:
+def accuracies(right: Mapping[str, npt.NDArray[Any]], items: Questions, settings: TaskSettings) -> Accuracies:
     """Counts.
 
     Args:
-        right: For each name (Q,) bool, the questions that were answered rightly.
+        right: For each name (Q,) bool, the questions that were answered rightly, or from 0 to 1 how right they were.
         items: Gives kinds and clips of the Q questions.
         settings: Number of resamples and their seed.
     """
@@ -50,7 +50,7 @@ def accuracies(right: Mapping[str, npt.NDArray[np.bool_]], items: Questions, set
         columns |= {f"{name}_{kind}": np.where(kind_of == kind, percent, np.nan) for kind in counts}
     metrics = {name: float(np.nanmean(column)) for name, column in columns.items()}
     details: dict[str, Any] = {"counts": {**counts, "all": len(items.kinds)}}
-    if not settings.bootstrap:
+    if not settings.bootstrap or not right:
         return Accuracies(metrics, {}, details)
     values = np.stack(list(columns.values()), axis=1)
     bounds = mean_intervals(values, items.question_clip, settings.bootstrap, settings.bootstrap_seed)

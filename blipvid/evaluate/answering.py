@@ -5,7 +5,8 @@ about them counts as answered wrongly.
 """
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +18,8 @@ from blipvid.core.features import Features, QuestionStates
 from blipvid.core.protocols import Answerer, ClipEncoder, ImageEncoder, LoadClips, Progress
 from blipvid.core.settings import AnsweringSettings
 from blipvid.core.types import AnswerList, QuestionSet, Result, Runtime
-from blipvid.evaluate import answers
 from blipvid.evaluate.accuracy import accuracies
+from blipvid.evaluate.answers import EXACT, VQA, Measure, measures_for
 from blipvid.evaluate.questions import (
     QuestionReader,
     ask_for_questions,
@@ -42,6 +43,8 @@ def needs(settings: AnsweringSettings) -> list[tuple[type, ...]]:
     """Returns what a model must be, each a choice of protocols."""
     return [(ImageEncoder, ClipEncoder), (Answerer,)]
 
+
+UNKNOWN = "the annotations hold no answers, so nothing is measured; whoever has them scores the submission files"
 
 ANSWERED_TOGETHER = 64
 """Questions, of one clip or several, that the decoder answers at once: it never sees the clips."""
@@ -150,8 +153,11 @@ def evaluate_answering(
         save_scores: Whether the result holds what ranking found.
 
     Returns:
-        For each protocol P of `answer_by` the metrics `P_accuracy` by exact match and `vqa_P_accuracy` by match after
-        the VQA v2 normalisation of both sides, percent, and each of them by kind. Scores, if asked for and ranked:
+        For each protocol P of `answer_by` the metric `P_accuracy`, percent, also by kind. Where each question has one
+        annotated answer it is exact match, and `vqa_P_accuracy` is match after the VQA v2 normalisation of both sides;
+        where it has those of several annotators, it is the accuracy of VQA v2. Where it has none there are no metrics.
+        Other than with one answer a question, `submission_P.json` is what the VQA v2 evaluation reads. Scores, if asked
+        for and ranked:
         `rank_neg_logprob` (Q,k) float32, the label-smoothed losses that ranking compares, and `rank_candidates` (Q,k)
         int64 positions in the list; inf and -1 for questions about skipped clips.
 
@@ -193,18 +199,25 @@ def evaluate_answering(
     clips = visit_clips(items, load, model, settings, runtime, progress, seconds, answer)
     answer_waiting()
     predicted = {name: [way.predictions[first] for first in reader.first] for name, way in ways.items()}
-    exact = {f"{name}_accuracy": _right(own, items.answers) for name, own in predicted.items()}
-    found = accuracies(exact | _vqa_right(predicted, items.answers), items, settings)
+    measures = measures_for(items.answers)
+    right = {
+        f"{measure.prefix}{name}_accuracy": measure.right(own, items.answers)
+        for measure in measures
+        for name, own in predicted.items()
+    }
+    found = accuracies(right, items, settings)
     predictions = [
-        row for name, way in ways.items() for row in _rows(items, name, predicted[name], way.scores[reader.first])
+        row
+        for name, way in ways.items()
+        for row in _rows(items, name, predicted[name], way.scores[reader.first], right.get(f"{name}_accuracy"))
     ]
     dense = {key: array for way in ways.values() for key, array in way.dense(reader.first).items()}
     seconds.end("metrics")
 
     details: dict[str, Any] = {
         "protocols": {name: way.described for name, way in ways.items()},
+        "measure": (measures or (VQA,))[0].name,  # by which others measure what is handed in
         **found.details,
-        "commonest": answers.commonest(items.answers, items.kinds),
         "distinct_answers": {name: len(set(own) - {None}) for name, own in predicted.items()},
         **reader.details(),
         "backends": dict(clips.backends),
@@ -215,11 +228,11 @@ def evaluate_answering(
         tied = int(rank.tied[reader.first].sum())
         details["ties"] = {"rank": tied}
         details["notes"] += _tie_note(tied)
-        details["answer_list"] = _list_details(_listed(items), items.answers)
-        details["notes"] += _ceiling_note(details["answer_list"]["coverage"])
-    if len(ways) == 2:
-        ours, theirs = ((name, exact[f"{name}_accuracy"]) for name in ("generate", "rank"))
-        details["paired"] = paired_details("generate_accuracy", ours, theirs, items.question_clip, "questions")
+        details["answer_list"] = _list_details(_listed(items))
+    if measures:
+        _add_what_answers_tell(details, items, measures[0], right)
+    else:
+        details["notes"].append(UNKNOWN)
     return Result(
         metrics=found.metrics,
         intervals=found.intervals,
@@ -229,6 +242,7 @@ def evaluate_answering(
         n_items=len(items.questions),
         details=details,
         scores=dense if save_scores and dense else None,
+        submission=None if EXACT in measures else _submission(items, predicted),
     )
 
 
@@ -240,25 +254,25 @@ def _listed(items: QuestionSet) -> AnswerList:
     return items.answer_list
 
 
-def _right(predicted: list[str | None], annotated: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    return np.array([own == answer for own, answer in zip(predicted, annotated, strict=True)])
-
-
-def _vqa_right(
-    predicted: Mapping[str, list[str | None]], annotated: tuple[str, ...]
-) -> dict[str, npt.NDArray[np.bool_]]:
-    """Matches after normalisation; each distinct answer is normalised once."""
-    every = set(annotated).union(*predicted.values()) - {None}
-    normal = {answer: answers.normalise(answer) for answer in every if answer is not None}
-    expected = tuple(normal[answer] for answer in annotated)
-    return {
-        f"vqa_{name}_accuracy": _right([None if one is None else normal[one] for one in own], expected)
-        for name, own in predicted.items()
-    }
+def _add_what_answers_tell(
+    details: dict[str, Any], items: QuestionSet, measure: Measure, right: Mapping[str, npt.NDArray[np.float64]]
+) -> None:
+    """Adds to the record what can be said only where the right answers are known."""
+    details["commonest"] = measure.commonest(items.answers, items.kinds)
+    if listed := details.get("answer_list"):
+        listed["coverage"] = measure.ceiling(items.answers, _listed(items).answers)
+        details["notes"] += _ceiling_note(listed["coverage"], measure)
+    if {"generate_accuracy", "rank_accuracy"} <= right.keys():
+        ours, theirs = ((name, right[f"{name}_accuracy"]) for name in ("generate", "rank"))
+        details["paired"] = paired_details("generate_accuracy", ours, theirs, items.question_clip, "questions")
 
 
 def _rows(
-    items: QuestionSet, name: str, predicted: list[str | None], scores: npt.NDArray[np.float64]
+    items: QuestionSet,
+    name: str,
+    predicted: list[str | None],
+    scores: npt.NDArray[np.float64],
+    right: npt.NDArray[np.float64] | None,
 ) -> list[dict[str, Any]]:
     """Makes the lines of one protocol for predictions.jsonl."""
     return [
@@ -267,8 +281,9 @@ def _rows(
             "clip": items.clips[clip].id,
             "kind": items.kinds[question],
             "question": items.questions[question],
-            "answer": items.answers[question],
+            "answer": _said_by_most(items.answers[question]),
             "prediction": predicted[question],
+            "right": None if right is None else round(float(right[question]), 4),
             "score": None if predicted[question] is None else score,
             "protocol": name,
         }
@@ -278,13 +293,24 @@ def _rows(
     ]
 
 
-def _list_details(listed: AnswerList, annotated: tuple[str, ...]) -> dict[str, Any]:
+def _said_by_most(annotated: Sequence[str]) -> str | None:
+    return Counter(annotated).most_common(1)[0][0] if annotated else None
+
+
+def _submission(items: QuestionSet, predicted: Mapping[str, list[str | None]]) -> dict[str, Any]:
+    """Returns what the VQA v2 evaluation and its server read: a file for each protocol, a row for each question."""
+    numbers = all(one.isdecimal() for one in items.question_ids)
+    ids = [int(one) if numbers else one for one in items.question_ids]
     return {
-        "name": listed.name,
-        "sha256": listed.sha256,
-        "size": len(listed.answers),
-        "coverage": answers.coverage(annotated, listed.answers),
+        f"submission_{name}.json": [
+            {"question_id": id_, "answer": answer or ""} for id_, answer in zip(ids, own, strict=True)
+        ]
+        for name, own in predicted.items()
     }
+
+
+def _list_details(listed: AnswerList) -> dict[str, Any]:
+    return {"name": listed.name, "sha256": listed.sha256, "size": len(listed.answers)}
 
 
 def _tie_note(tied: int) -> list[str]:
@@ -293,10 +319,8 @@ def _tie_note(tied: int) -> list[str]:
     return [f"{n_questions(tied)} had several best answers with equal losses; the first in the list counted"]
 
 
-def _ceiling_note(coverage: float) -> list[str]:
+def _ceiling_note(coverage: float, measure: Measure) -> list[str]:
     if coverage == 100:
         return []
     below = math.floor(10 * coverage) / 10  # never rounded up to 100
-    return [
-        f"the answer list holds the right answer of {below:.1f}% of the questions; exact match by rank cannot exceed it"
-    ]
+    return [f"the best answers of the list would have {below:.1f}% {measure.name}; answers by rank cannot exceed it"]

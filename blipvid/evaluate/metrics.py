@@ -88,8 +88,33 @@ def best_of_groups(scores: Floats, item_group: Ints) -> tuple[Floats, Ints]:
     return np.maximum.reduceat(np.take(scores, order, axis=1), begin, axis=1), groups
 
 
-def settle(rank: npt.NDArray[np.float64], last: float) -> npt.NDArray[np.float64]:
-    """Returns ranks in which misses (inf) have the rank `last`, so that median and mean stay finite."""
+def ndcg(scores: Floats, relevance: npt.NDArray[np.float64]) -> float:
+    """Finds the normalised discounted cumulative gain of one ranking, as the VisDial challenge defines it.
+
+    Only the first k places count, where k is the number of items with any relevance; the gain of an item is its
+    relevance, divided by the logarithm to base 2 of its rank plus 1. Items with equal scores have the mean of their
+    gains, which is the mean over all orders of them.
+
+    Args:
+        scores: (C,), higher ranks earlier.
+        relevance: (C,), none negative, at least one above 0.
+
+    Returns:
+        From 0 to 1: the gain divided by that of the best order.
+
+    Source: batra-mlp-lab/visdial-challenge-starter-pytorch visdialch/metrics.py, `NDCG`.
+    """
+    k = int(np.count_nonzero(relevance))
+    _, level = np.unique(-scores, return_inverse=True)
+    level = level.reshape(-1)
+    shared = np.bincount(level, relevance) / np.bincount(level)
+    discounts = np.log2(np.arange(k) + 2)
+    gain = np.sum(shared[np.sort(level)[:k]] / discounts)
+    return float(gain / np.sum(np.sort(relevance)[::-1][:k] / discounts))
+
+
+def settle(rank: npt.NDArray[np.float64], last: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns ranks in which misses (inf) have the rank `last`, one for all or one each, so that means stay finite."""
     return np.where(np.isinf(rank), last, rank)
 
 

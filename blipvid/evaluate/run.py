@@ -7,8 +7,18 @@ from typing import Any
 from blipvid.core.errors import CapabilityError
 from blipvid.core.protocols import LoadClips, Progress, no_progress
 from blipvid.core.settings import TaskSettings
-from blipvid.core.types import ChoiceSet, Questions, QuestionSet, Result, RetrievalSet, Runtime
-from blipvid.evaluate import answering, choosing, retrieval
+from blipvid.core.types import (
+    CaptionSet,
+    ChoiceSet,
+    DialogSet,
+    EvaluationSet,
+    PairSet,
+    QuestionSet,
+    Result,
+    RetrievalSet,
+    Runtime,
+)
+from blipvid.evaluate import answering, captioning, choosing, dialogs, judging, retrieval
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +48,14 @@ TASKS: dict[type, Task] = {
         "Choose another model (`blipvid models list`) or another 'choose_by': `rank` takes models that answer "
         "questions, `match` takes retrieval models.",
     ),
+    CaptionSet: Task("caption", captioning.evaluate_captioning, captioning.needs),
+    PairSet: Task("pairs", judging.evaluate_judging, judging.needs),
+    DialogSet: Task("dialog", dialogs.evaluate_dialogs, dialogs.needs),
 }
 
 
 def evaluate(
-    items: RetrievalSet | Questions,
+    items: EvaluationSet,
     model: object,
     load: LoadClips,
     settings: TaskSettings,
@@ -71,7 +84,7 @@ def evaluate(
     return task.evaluate(items, model, load, settings, runtime, progress, save_scores)
 
 
-def task_for(items: RetrievalSet | Questions, kind: type, settings: TaskSettings, called: str = "") -> Task:
+def task_for(items: EvaluationSet, kind: type, settings: TaskSettings, called: str = "") -> Task:
     """Finds the task for a set and makes sure that a kind of model can do it; no model need be there yet.
 
     Args:

@@ -139,37 +139,41 @@ def bootstrap_details(resamples: int, seed: int, resampled: dict[str, str]) -> d
     return {"method": f"{LEVEL:.0%} percentile bootstrap", "resamples": resamples, "seed": seed, "resampled": resampled}
 
 
-def mcnemar(ours: Bools, theirs: Bools) -> dict[str, float]:
+def mcnemar(ours: Bools | Floats, theirs: Bools | Floats) -> dict[str, float]:
     """Tests whether two answers to the same queries differ, by McNemar's exact two-sided test.
 
+    Where answers can be right in part it is the exact sign test, which is the same of what is right or wrong.
+
     Args:
-        ours: (A,) bool, queries that one of them got right.
-        theirs: (A,) bool, queries that the other got right.
+        ours: (A,) bool, queries that one of them got right; or float, how right it got them.
+        theirs: (A,) the same of the other.
 
     Returns:
-        `gained`: right only in ours; `lost`: right only in theirs; `p`: chance of a split at least this uneven if
+        `gained`: right only, or more, in ours; `lost`: in theirs; `p`: chance of a split at least this uneven if
         neither were better; 1 where the two agree everywhere.
 
     Source: McNemar 1947; exact form by the binomial distribution of the discordant queries.
     """
-    gained, lost = int(np.sum(ours & ~theirs)), int(np.sum(theirs & ~ours))
+    gained, lost = int(np.sum(ours > theirs)), int(np.sum(ours < theirs))
     p = float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
     return {"gained": gained, "lost": lost, "p": p}
 
 
 def paired_details(
-    metric: str, ours: tuple[str, Bools], theirs: tuple[str, Bools], clusters: Ints, queries: str
+    metric: str, ours: tuple[str, Bools | Floats], theirs: tuple[str, Bools | Floats], clusters: Ints, queries: str
 ) -> dict[str, Any]:
     """Tests two named ways against each other for the record.
 
     Args:
         metric: What "right" means, by the name of its metric.
-        ours: Name of one way, and (A,) which queries it got right.
+        ours: Name of one way, and (A,) which queries it got right, or how right.
         theirs: The other.
         clusters: (A,) cluster of each query.
         queries: What a query is called, in the plural.
     """
-    found: dict[str, Any] = {"metric": metric, "ours": ours[0], "theirs": theirs[0], "test": "exact McNemar"}
+    in_part = any(((of[1] > 0) & (of[1] < 1)).any() for of in (ours, theirs))
+    test = "exact sign test" if in_part else "exact McNemar"
+    found: dict[str, Any] = {"metric": metric, "ours": ours[0], "theirs": theirs[0], "test": test}
     found |= mcnemar(ours[1], theirs[1])
     if clustered(clusters):
         found["note"] = f"takes the {queries} of one clip as independent, so p is too small"

@@ -64,7 +64,8 @@ class FeatureStore:
 
     def __init__(self, dtype: torch.dtype, device: str, memory_bytes: int) -> None:
         self._dtype, self._device, self._room = dtype, device, memory_bytes
-        self._kept: list[torch.Tensor | tuple[int, tuple[int, int]]] = []  # in memory, or (offset, shape) in the file
+        self._kept: dict[int, torch.Tensor | tuple[int, tuple[int, int]]] = {}  # or (offset, shape) in the file
+        self._added = 0
         self._file: BinaryIO | None = None
 
     def __len__(self) -> int:
@@ -82,9 +83,10 @@ class FeatureStore:
             BlipvidError: The file has no room.
         """
         own = tokens.detach().to(device="cpu", dtype=self._dtype, copy=True).contiguous()
-        if self._file is None and own.nbytes <= self._room:
+        number, self._added = self._added, self._added + 1
+        if own.nbytes <= self._room:
             self._room -= own.nbytes
-            self._kept.append(own)
+            self._kept[number] = own
             return
         if self._file is None:
             self._file = scratch_file()
@@ -94,7 +96,7 @@ class FeatureStore:
             self._file.flush()
         except OSError as error:
             raise _no_room(error) from error
-        self._kept.append((offset, (own.shape[0], own.shape[1])))
+        self._kept[number] = (offset, (own.shape[0], own.shape[1]))
 
     def get(self, position: int) -> torch.Tensor:
         """Returns the tokens (N*T, D) of the clip that was added at this position, float32 on the device."""
@@ -105,6 +107,12 @@ class FeatureStore:
             # "c": torch wants writable memory; nothing written would reach the file
             own = torch.from_numpy(np.memmap(cast(BinaryIO, self._file), kind, "c", offset, shape))
         return own.to(self._device).float()
+
+    def drop(self, position: int) -> None:
+        """Forgets a clip that nobody asks for again; its room in memory is free then, that in the file is not."""
+        own = self._kept.pop(position)
+        if isinstance(own, torch.Tensor):
+            self._room += own.nbytes
 
     def __enter__(self) -> Self:
         return self

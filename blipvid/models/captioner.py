@@ -3,22 +3,31 @@
 Knows no frames and no clips: a clip is its tokens.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 
+from blipvid.core.errors import ConfigError
 from blipvid.core.features import Answer, Features
+from blipvid.core.settings import Writing
 from blipvid.models.blip import BlipModel
 from blipvid.models.decoder import MedDecoder
-from blipvid.models.generation import Rules, beam_search, greedy
-from blipvid.models.med import Memory
+from blipvid.models.generation import Hypothesis, Rules, beam_search, greedy, nucleus
 from blipvid.models.spec import ModelSpec
 from blipvid.models.tokenizer import Tokenizer
 
-PROMPT = "a picture of "
-"""What every caption begins with, unseen. Source: salesforce/BLIP configs/caption_coco.yaml."""
+NUCLEUS_TOP_K = 50
+"""Most tokens that nucleus sampling draws from. Source: transformers 4.15, default of `generate`, which the released
+code leaves as it is."""
+
+NUCLEUS_PENALTY = 1.1
+"""Repetition penalty of nucleus sampling. Source: salesforce/BLIP models/blip.py `BLIP_Decoder.generate`, where the one
+that is asked for goes to beam search alone."""
 
 
 class BlipCaptioner(BlipModel):
-    """Vision tower and caption decoder with official parameter names.
+    """Vision tower and caption decoder with official parameter names; satisfies `core.protocols.Captioner`.
 
     Made from the same arguments as every `BlipModel`.
 
@@ -36,49 +45,48 @@ class BlipCaptioner(BlipModel):
         tokens = self.see(pixels)
         return Features(tokens, tokens[:, 0])
 
-    def remember(self, tokens: torch.Tensor) -> Memory:
-        """Makes the memory of one clip from its tokens (N*T, D)."""
-        return self.text_decoder.remember(tokens[None].to(self.device))
-
     def start(self, prompt: str) -> torch.Tensor:
         """Returns the ids (1, L) int64 that captions with this prompt begin with: [DEC] first, no [SEP]."""
         ids = self.tokenizer([prompt])[0][:, :-1].clone()
         ids[:, 0] = self.tokenizer.dec
         return ids.to(self.device)
 
-    def caption(
-        self,
-        memory: Memory,
-        beams: int = 3,
-        max_tokens: int = 20,
-        min_tokens: int = 5,
-        penalty: float = 1.0,
-        prompt: str = PROMPT,
-    ) -> list[list[Answer]]:
-        """Captions everything in a memory by beam search, or greedily with one beam.
+    def caption(self, tokens: torch.Tensor, writing: Writing, seeds: Sequence[int] = ()) -> list[list[Answer]]:
+        """Captions clips: by beam search, greedily where there is one beam, or by nucleus sampling.
 
         Args:
-            memory: M clips or pictures.
-            beams: Texts kept at each step.
-            max_tokens: Longest caption in word pieces, [DEC] and the prompt counted.
-            min_tokens: Shortest caption, counted likewise.
-            penalty: Of words that were written already; 1 is none.
-            prompt: What captions begin with; it is cut off what is returned.
+            tokens: (M, N*T, D) of M clips or pictures.
+            writing: Prompt, lengths, and how to search. The tower's positions bound `max_tokens` further.
+            seeds: M seeds of nucleus sampling, one a clip; not needed otherwise.
 
         Returns:
-            For each of the M things at most `beams` captions, the best first.
+            For each clip its captions, the best first: at most `beams`, or the one that was drawn.
 
-        Source of the numbers: salesforce/BLIP configs/caption_coco.yaml.
+        Raises:
+            ConfigError: The prompt leaves no room for a caption.
         """
-        start = self.start(prompt).repeat(len(memory), 1)
-        rules = Rules(self.tokenizer.sep, min(max_tokens, self.max_tokens), min_tokens, penalty)
+        start = self.start(writing.prompt)
+        most = min(writing.max_tokens, self.max_tokens)
+        if start.shape[1] >= most:
+            raise ConfigError(
+                f"the prompt '{writing.prompt}' has {start.shape[1]} tokens with the opening one, which leaves none of "
+                f"max_tokens {most} for a caption; shorten it, or raise max_tokens."
+            )
         with self.precision.context(self.device):
-            writing = self.text_decoder.begin(memory)
-            if beams == 1:
-                found = [[hypothesis] for hypothesis in greedy(writing, start, rules)]
-            else:
-                found = beam_search(writing, start, rules, beams)
-        return [[Answer(self._text(h.ids, prompt), h.score, h.logprob) for h in own] for own in found]
+            found = self._write(tokens.to(self.device), start.repeat(len(tokens), 1), writing, most, seeds)
+        shown = self.tokenizer.decode(start[0].tolist())
+        cut = len(shown) + (bool(shown) and writing.prompt.endswith(" "))
+        return [[Answer(self.tokenizer.decode(h.ids)[cut:], h.score, h.logprob) for h in own] for own in found]
 
-    def _text(self, ids: tuple[int, ...], prompt: str) -> str:
-        return self.tokenizer.decode(ids)[len(prompt) :]
+    def _write(
+        self, tokens: torch.Tensor, start: torch.Tensor, writing: Writing, most: int, seeds: Sequence[int]
+    ) -> list[list[Hypothesis]]:
+        writer = self.text_decoder.begin(self.text_decoder.remember(tokens))
+        rules = Rules(self.tokenizer.sep, most, writing.min_tokens, writing.repetition_penalty)
+        if writing.search == "nucleus":
+            rules = replace(rules, repetition_penalty=NUCLEUS_PENALTY)
+            generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+            return [[text] for text in nucleus(writer, start, rules, writing.top_p, NUCLEUS_TOP_K, generators)]
+        if writing.beams == 1:
+            return [[text] for text in greedy(writer, start, rules)]
+        return beam_search(writer, start, rules, writing.beams)

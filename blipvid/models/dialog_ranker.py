@@ -24,12 +24,15 @@ from blipvid.core.errors import CapabilityError
 from blipvid.core.features import Features
 from blipvid.models.blip import BlipModel
 from blipvid.models.med import MedEncoder, Memory
+from blipvid.models.packed import first_states
 from blipvid.models.spec import ModelSpec
 from blipvid.models.tokenizer import Tokenizer
 
 
 class BlipDialogRanker(BlipModel):
     """Vision tower, text tower and matching head, under the names that a retriever has for them.
+
+    Satisfies `core.protocols.DialogRanker`.
 
     Made from the same arguments as every `BlipModel`.
 
@@ -54,14 +57,18 @@ class BlipDialogRanker(BlipModel):
         tokens = self.see(pixels)
         return Features(tokens, tokens[:, 0])
 
-    def remember(self, tokens: torch.Tensor, captions: Sequence[str]) -> Memory:
-        """Makes the memory of M things from their tokens (M, V, D) and the cleaned caption of each."""
+    def remember(self, tokens: torch.Tensor, captions: Sequence[str], keep: bool = False) -> Memory:
+        """Makes the memory of M things from their tokens (M, V, D) and the cleaned caption of each; see `Memory`."""
         tokens = tokens.to(self.device)
         ids, mask = (part.to(self.device) for part in self.tokenizer(captions, self.max_tokens))
         with self.precision.context(self.device):
             seen_and_read = torch.cat([tokens, self.text_encoder(ids, mask)], dim=1)
         there = torch.cat([mask.new_ones(tokens.shape[:2]), mask], dim=1)
-        return self.text_encoder.remember(seen_and_read, mask=there)
+        return self.text_encoder.remember(seen_and_read, keep, mask=there)
+
+    def remember_captioned(self, tokens: torch.Tensor, caption: str) -> Memory:
+        """Makes the memory of one clip, for many rounds, from its tokens (N*T, D) and its cleaned caption."""
+        return self.remember(tokens[None], [caption], keep=True)
 
     def judge(self, memory: Memory, dialogs: Sequence[str], max_tokens: int) -> torch.Tensor:
         """Says whether the last answers of dialogs are right.
@@ -75,11 +82,31 @@ class BlipDialogRanker(BlipModel):
         Returns:
             (Q, 2) float32 logits, index 1 says that the last answer is right.
         """
+        ids, mask = self._read(dialogs, max_tokens)
+        with self.precision.context(self.device):
+            return self.itm_head(self.text_encoder(ids, mask, memory)[:, 0]).float()
+
+    def score_dialogs(self, memory: Memory, dialogs: Sequence[str], max_tokens: int) -> torch.Tensor:
+        """Scores the last answers of dialogs about one thing; the same logits as `judge`, with less work.
+
+        Args:
+            memory: The thing, from `remember_captioned`.
+            dialogs: Q cleaned dialogs.
+            max_tokens: As in `judge`.
+
+        Returns:
+            (Q,) float32, the logit that the answer is right minus the one that it is wrong: what the model was trained
+            to tell apart, in an order that the probability has too.
+        """
+        with self.precision.context(self.device):
+            logits = self.itm_head(first_states(self.text_encoder, *self._read(dialogs, max_tokens), memory)).float()
+        return logits[:, 1] - logits[:, 0]
+
+    def _read(self, dialogs: Sequence[str], max_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns ids and mask (Q, L) of dialogs, on the device, with [ENC] first."""
         ids, mask = keep_ends(*self.tokenizer(dialogs), min(max_tokens, self.max_tokens))
         ids[:, 0] = self.tokenizer.enc
-        with self.precision.context(self.device):
-            states = self.text_encoder(ids.to(self.device), mask.to(self.device), memory)
-            return self.itm_head(states[:, 0]).float()
+        return ids.to(self.device), mask.to(self.device)
 
 
 def keep_ends(ids: torch.Tensor, mask: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:

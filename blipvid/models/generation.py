@@ -95,7 +95,7 @@ def nucleus(
     rules: Rules,
     top_p: float,
     top_k: int,
-    generator: torch.Generator | None = None,
+    generators: Sequence[torch.Generator],
 ) -> list[Hypothesis]:
     """Draws each token from the few that together hold most of the probability.
 
@@ -105,7 +105,8 @@ def nucleus(
         rules: See `Rules`; they act on logits.
         top_p: The most probable tokens are kept until their sum exceeds this; the one that crosses it is kept.
         top_k: Of these, at most so many; 0 for no bound. It is applied first.
-        generator: Where the chance comes from.
+        generators: B generators on the CPU, where the chance of each text comes from, so that no text depends on which
+            others are written with it, nor on the device.
 
     Returns:
         B texts.
@@ -114,8 +115,10 @@ def nucleus(
     """
 
     def draw(scores: torch.Tensor) -> torch.Tensor:
-        chosen = torch.multinomial(nucleus_of(scores, top_p, top_k), 1, generator=generator)
-        return chosen[:, 0]
+        # numbers that are not finite are drawn from evenly: the score of the text tells of them, not the drawing
+        probability = nucleus_of(scores, top_p, top_k).cpu().nan_to_num(1.0)
+        drawn = [torch.multinomial(own, 1, generator=g) for own, g in zip(probability, generators, strict=True)]
+        return torch.cat(drawn).to(scores.device)
 
     return _one_by_one(writer, start, rules, draw)
 

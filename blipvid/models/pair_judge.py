@@ -77,7 +77,7 @@ class TwinEncoder(MedEncoder):
 
 
 class BlipPairJudge(BlipModel):
-    """Vision tower, twin text tower and classifier with official parameter names.
+    """Vision tower, twin text tower and classifier with official parameter names; a `core.protocols.PairJudge`.
 
     Made from the same arguments as every `BlipModel`.
     """
@@ -95,21 +95,21 @@ class BlipPairJudge(BlipModel):
         tokens = self.see(pixels)
         return Features(tokens, tokens[:, 0])
 
-    def judge(
-        self, first_tokens: torch.Tensor, second_tokens: torch.Tensor, sentences: Sequence[str], max_tokens: int
+    def judge_pairs(
+        self, first: torch.Tensor, second: torch.Tensor, sentences: Sequence[str], max_tokens: int
     ) -> torch.Tensor:
         """Says whether sentences are true of pairs of pictures.
 
         Args:
-            first_tokens: (P, V, vision width), the first picture of each pair.
-            second_tokens: (P, V, vision width), the second ones.
+            first: Tokens (P, V, vision width) of the first picture of each pair.
+            second: Tokens of the second ones.
             sentences: S cleaned sentences, S a multiple of P; those about one pair stand together.
             max_tokens: Longest sentence in word pieces with [ENC] and [SEP]; the tower's positions bound it further.
 
         Returns:
             (S, 2) float32 logits, index 1 says that the sentence is true.
         """
-        pairs = torch.stack([first_tokens, second_tokens], dim=1).to(self.device)
+        pairs = torch.stack([first, second], dim=1).to(self.device)
         ids, mask = (part.to(self.device) for part in self.tokenizer(sentences, min(max_tokens, self.max_tokens)))
         ids[:, 0] = self.tokenizer.enc
         with self.precision.context(self.device):

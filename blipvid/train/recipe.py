@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from blipvid.core.config import Settings, did_you_mean, read_yaml, validate
 from blipvid.core.errors import ConfigError
 from blipvid.core.places import definitions
-from blipvid.models.captioner import PROMPT
+from blipvid.core.settings import PROMPT
 from blipvid.train.backbones import WEIGHT_FILES
 from blipvid.train.pictures.settings import Pictures
 

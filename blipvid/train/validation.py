@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blipvid.core.errors import ConfigError
 from blipvid.core.files import replacing
-from blipvid.core.types import Questions, RetrievalSet, Runtime
+from blipvid.core.types import EvaluationSet, Runtime
 from blipvid.data.sets import load_set
 from blipvid.data.spec import load_benchmark
 from blipvid.evaluate.run import evaluate, task_for
@@ -73,7 +73,7 @@ class Validator:
         self._keep_best(model, metrics[self.settings.metric], step)
         return metrics
 
-    def _measure(self, model: BlipModel, items: RetrievalSet | Questions) -> dict[str, float]:
+    def _measure(self, model: BlipModel, items: EvaluationSet) -> dict[str, float]:
         load = partial(load_clips, settings=self.benchmark.frames, workers=1)
         runtime = Runtime(device=str(model.device))
         metrics = dict(evaluate(items, model, load, self.benchmark.settings, runtime).metrics)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.call import call
-from tests.bench.world import World, make_question_world, make_world
+from tests.bench.world import World, make_caption_world, make_question_world, make_world
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +26,9 @@ def run_folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def question_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A small world with questions; the same manners."""
     return make_question_world(tmp_path_factory.mktemp("questions"))
+
+
+@pytest.fixture(scope="session")
+def caption_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A small world to be captioned; the same manners."""
+    return make_caption_world(tmp_path_factory.mktemp("captions"))

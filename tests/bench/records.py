@@ -138,3 +138,36 @@ def a_prediction(number: int, prediction: str | None, answer: str = "dog", **cha
         "protocol": "generate",
     }
     return {**row, **changes}
+
+
+CAPTION_METRICS = {"bleu4": 39.5, "rouge_l": 60.0, "cider": 133.0, "cider_in-domain": 140.0, "cider_out-domain": 110.0}
+
+
+def a_caption_run(**changes: Any) -> Run:
+    """Returns a record of captions, two measures of which could not be computed."""
+    values: dict[str, Any] = {
+        "benchmark": {
+            "name": "described",
+            "task": "caption",
+            "dataset": {"annotations": "captions.json"},
+            "frames": {"count": 1, "size": 384, "resize": "bicubic"},
+        },
+        "metrics": CAPTION_METRICS,
+        "intervals": {"cider": (128.0, 138.0)},
+        "coverage": Coverage(clips_used=50, clips=50, items=50),
+        "details": {
+            "protocols": {"caption": "beam"},
+            "counts": {"in-domain": 30, "out-domain": 20, "all": 50},
+            "not_computed": {"meteor": "needs Java", "spice": "needs Java"},
+        },
+        "published": (
+            Comparison(
+                label="a paper",
+                metrics={"bleu4": 39.7, "cider": 133.3, "spice": 23.7},
+                differences={"bleu4": -0.2, "cider": -0.3},
+                source="Table 7",
+                protocol="beam",
+            ),
+        ),
+    }
+    return a_run(**{**values, **changes})

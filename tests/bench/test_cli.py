@@ -15,13 +15,22 @@ from tests.bench.world import World
 FLAGS = {
     "bench": [
         "--model", "--data-root", "--out", "--device", "--precision", "--batch-size", "--workers", "--limit",
-        "--format", "--save-scores", "--list", "--annotations", "--media", "--set", "--debug",
+        "--format", "--save-scores", "--list", "--suite", "--annotations", "--media", "--set", "--debug",
     ],
     "frames": [
         "--sampler", "--count", "--size", "--resize", "--backend", "--start", "--end", "--seed", "--fps", "--sheet",
     ],
     "train": ["--out", "--data-root", "--device", "--every", "--track", "--debug"],
     "ask": ["--model", "--answers", "--frames", "--top", "--device", "--sampler", "--start", "--end"],
+    "features": [
+        "--out", "--model", "--tokens", "--texts", "--count", "--sampler", "--size", "--device", "--precision",
+        "--batch-size", "--workers",
+    ],
+    "caption": [
+        "--model", "--count", "--sampler", "--prompt", "--beams", "--nucleus", "--top-p", "--seed", "--max-tokens",
+        "--min-tokens", "--out", "--device",
+    ],
+    "fetch-metrics": [],
     "doctor": ["--model", "--data-root", "--annotations", "--media", "--set"],
     "report": ["--out"],
     "compare": ["--changes", "--format"],
@@ -53,7 +62,16 @@ def test_the_list_of_flags_is_frozen():
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["bench", "--help"], ["bench", "--list"], ["models", "list"], ["ask", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["bench", "--help"],
+        ["bench", "--list"],
+        ["models", "list"],
+        ["ask", "--help"],
+        ["features", "--help"],
+        ["caption", "--help"],
+    ],
 )
 def test_help_and_lists_import_nothing_heavy(words: list[str]):
     code = (

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -5,7 +6,7 @@ from typing import Any
 import pytest
 
 from blipvid.bench.compare import RunComparison, compare_runs
-from blipvid.bench.compare_answers import is_right
+from blipvid.bench.compare_answers import how_right
 from blipvid.bench.record import write_run
 from blipvid.core.types import Result
 from tests.bench.call import call
@@ -104,12 +105,30 @@ def test_questions_of_one_clip_are_not_independent_and_that_is_said(tmp_path: Pa
     assert any(note.startswith("Questions of one clip") for note in compared(tmp_path, [RIGHT], [RIGHT]).notes)
 
 
+def test_what_is_right_in_part_becomes_better_or_worse(tmp_path: Path):
+    folders = []
+    for name, shares in (("a", (0.3, 1.0, 0.9)), ("b", (0.9, 0.6, 0.9))):
+        rows = [a_prediction(number, name, right=share) for number, share in enumerate(shares)]
+        metrics = {"generate_accuracy": 100 * sum(shares) / 3}
+        write_run(tmp_path / name, a_qa_run(metrics=metrics), Result(metrics, {}, rows, (), 3, 3), "")
+        folders.append(tmp_path / name)
+    found = compare_runs(*folders)
+    assert found.summary.startswith("3 answers differ; 1 became better in the second run, 1 worse")
+    assert (found.lines[0].won, found.lines[0].lost) == (1, 1)
+    assert "p: the exact sign test, two-sided, not corrected." in found.notes
+    assert [change.id for change in found.changes] == ["q0", "q1", "q2"]  # the last is as right as before
+
+
+def test_nobody_wins_where_no_answers_are_known():
+    assert math.isnan(how_right({"prediction": "dog", "answer": None, "right": None}))
+
+
 def test_an_option_is_right_by_its_place_and_not_by_its_text():
-    assert is_right({"prediction": "to wave", "answer": "to wave", "right": True})
-    assert not is_right({"prediction": "to wave", "answer": "to wave", "right": False})  # two options, one text
-    assert is_right(a_prediction(0, RIGHT))
-    assert not is_right(a_prediction(0, None))
-    assert not is_right(a_prediction(0, "Dog"))  # letter by letter
+    assert how_right({"prediction": "to wave", "answer": "to wave", "right": True})
+    assert not how_right({"prediction": "to wave", "answer": "to wave", "right": False})  # two options, one text
+    assert how_right(a_prediction(0, RIGHT))
+    assert not how_right(a_prediction(0, None))
+    assert not how_right(a_prediction(0, "Dog"))  # letter by letter
 
 
 def write_one_way(folder: Path, protocol: str, answers: Sequence[str], **changes: Any) -> Path:

@@ -74,6 +74,21 @@ def test_what_the_answer_decoder_says_of_video_is_a_reconstruction():
     assert all(RECONSTRUCTION in notes(run) for run in (a_qa_run(), a_choice_run()))
 
 
+def test_pictures_are_answered_as_released_and_by_degrees():
+    details = {**QA_DETAILS, "measure": "VQA accuracy", "paired": {**QA_DETAILS["paired"], "test": "exact sign test"}}
+    pictures = {"name": "asked", "task": "qa", "dataset": {}, "frames": {"count": 1, "resize": "bicubic"}}
+    run = a_qa_run(details=details, benchmark=pictures)
+    assert RECONSTRUCTION not in notes(run)
+    assert any("VQA accuracy, generate better than rank: 8 questions" in note for note in notes(run))
+    assert "19 of 20 pictures" in title(run)
+
+
+def test_the_coverage_of_a_list_is_known_only_with_the_answers():
+    answer_list = {key: value for key, value in QA_DETAILS["answer_list"].items() if key != "coverage"}
+    (note,) = (note for note in notes(a_qa_run(details={**QA_DETAILS, "answer_list": answer_list})) if "list" in note)
+    assert note.endswith("sha256 0123456789ab.")
+
+
 def test_a_list_is_named_where_there_is_one():
     alone = a_qa_run(details={**QA_DETAILS, "answer_list": None, "paired": None})
     assert not any("Answer list" in note for note in notes(alone))

@@ -103,6 +103,17 @@ def test_the_sentence_names_everything_that_can_change_an_answer():
         assert part in sentence
 
 
+def test_the_sentence_of_pictures_speaks_of_no_frames_and_of_no_reconstruction():
+    asked = protocol_sentence(load_benchmark("vqa2-val"))
+    assert "still pictures, 480 px, resize 'bicubic'; questions cut" in asked
+    assert "those of several annotators it is the accuracy of that evaluation" in asked
+    assert "reconstruction" not in asked
+    ranked = protocol_sentence(load_benchmark("coco-retrieval"))
+    for part in ("still pictures, 384 px", "30 words", "256 best", "image-to-text 'any-text'"):
+        assert part in ranked
+    assert "video" not in ranked
+
+
 def test_each_protocol_is_described_only_where_it_runs():
     generated = protocol_sentence(load_benchmark("msvd-qa", ["answer_by=generate", "question_mask=ones", "beams=1"]))
     assert "'rank'" not in generated
@@ -156,3 +167,25 @@ def test_another_list_of_answers_is_a_caveat_and_not_another_set():
     assert "dataset.answers=mine.txt" in " ".join(caveats(spec, loaded(), "fp32"))
     other = load_benchmark("msvd-qa", ["dataset.annotations=mine.json"])
     assert "mine.json" in why_not_comparable(other, None, 504)[0]
+
+
+def test_the_sentence_says_how_captions_are_written():
+    sentence = protocol_sentence(load_benchmark("nocaps-caption"))
+    for part in (
+        "still pictures, 384 px",
+        "captions after 'a picture of ', which is cut off again, by beam search, 3 beams, repetition penalty 1.1",
+        "5 to 20 tokens with the opening one and the prompt",
+        "split into words as by the Penn Treebank tokenizer",
+    ):
+        assert part in sentence
+    assert "repetition penalty" not in protocol_sentence(load_benchmark("coco-caption"))
+    drawn = protocol_sentence(load_benchmark("msrvtt-caption", ["search=nucleus", "settings.seed=7", "top_p=0.8"]))
+    for part in ("nucleus sampling, top_p 0.8, top_k 50 and repetition penalty 1.1", "seed 7", "8 frames a clip"):
+        assert part in drawn
+    assert "beams" not in drawn
+    assert "greedy search" in protocol_sentence(load_benchmark("coco-caption", ["beams=1"]))
+
+
+def test_a_limit_captions_other_clips():
+    reasons = why_not_comparable(load_benchmark("coco-caption"), 100, 100)
+    assert reasons == ("--limit 100 captions only a part of the clips behind the published figures",)

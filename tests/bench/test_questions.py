@@ -80,7 +80,7 @@ def test_the_doctor_counts_questions_and_looks_at_the_list(question_world: World
     found = checks(question_world)
     assert all(check.fine for check in found.values())
     assert found["annotations"].found.endswith("3 clips, 12 questions (what 6, who 3, how 3)")
-    assert found["answer list"].found == "answers.txt: 4 answers, the right one for 50.0% of the questions"
+    assert found["answer list"].found == "answers.txt: 4 answers, the best of which have 50.0% exact match"
 
 
 def test_the_doctor_sees_a_list_that_is_not_there(question_world: World):

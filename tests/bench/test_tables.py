@@ -1,10 +1,13 @@
 import pytest
 
 from blipvid.bench.choices import Format
-from blipvid.bench.layout import render
+from blipvid.bench.labels import terms_of
+from blipvid.bench.layout import markdown_page, render
+from blipvid.bench.notes import title
 from blipvid.bench.record import Comparison
-from blipvid.bench.tables import compare_cells, rows_of, run_cells
-from tests.bench.records import PAPER, a_choice_run, a_qa_run, a_run
+from blipvid.bench.report import worst_queries
+from blipvid.bench.tables import compare_cells, metric_cells, rows_of, run_cells
+from tests.bench.records import PAPER, a_caption_run, a_choice_run, a_qa_run, a_run
 
 
 def test_each_metric_is_a_row_with_cosine_and_published_beside():
@@ -55,6 +58,31 @@ def published(label: str, protocol: str, **metrics: float) -> Comparison:
     return Comparison(label=label, metrics=metrics, source="s", protocol=protocol)
 
 
+def test_where_nothing_is_measured_others_still_stand_with_their_figures():
+    paper = published("a paper", "rank", rank_accuracy=78.25)
+    nothing = a_qa_run(metrics={}, intervals={}, published=(paper,), details={"measure": "exact match"})
+    assert metric_cells(nothing) == ([], [])
+    headers, cells = compare_cells(nothing)
+    assert headers == ["method", "exact match", "answered by", "seen in"]
+    assert cells == [["a paper", "78.2", "rank", "s"]]
+    for form in (Format.MARKDOWN, Format.CSV, Format.LATEX):
+        assert render([nothing], form) == ""
+    assert "a paper" not in markdown_page(nothing).splitlines()[0]
+
+
+def test_pictures_are_ranked_as_images():
+    pictures = {"name": "six", "dataset": {}, "frames": {"count": 1, "resize": "bicubic"}}
+    run = a_run(benchmark=pictures, published=(PAPER,), compare=(PAPER,))
+    assert rows_of(run)[0].label == "text-to-image R@1"
+    assert compare_cells(run)[0][1:3] == ["t2i R@1", "t2i MdR"]
+    assert run_cells([run])[0][3:5] == ["t2i R@1", "t2i MdR"]
+    assert "997 of 1,000 pictures" in title(run)
+    (worst, *_) = worst_queries(
+        [{"direction": "v2t", "rank": 2, "query": "q", "target": "t", "top": []}], terms_of(run)
+    )
+    assert worst["direction"] == "image-to-text"
+
+
 def test_each_way_of_answering_is_a_line_among_other_methods():
     paper = published("a paper", "not stated", generate_accuracy=35.2, rank_accuracy=35.2)
     ranked = published("another", "rank", rank_accuracy=33.8)
@@ -89,3 +117,20 @@ def test_runs_side_by_side_show_what_holds_for_all_questions_and_keep_lists_apar
     ranks = ["rank:train-top-1000 · exact match", "rank:answers.txt · exact match"]
     assert headers == ["benchmark", "model", "clips", "generate · exact match", *ranks]
     assert [line[3:] for line in cells] == [["35.0", "33.0", ""], ["35.0", "", "33.0"]]
+
+
+def test_captions_with_what_could_not_be_computed():
+    heads, cells = metric_cells(a_caption_run())
+    assert heads == ["metric", "clips", "ours", "95% interval", "published", "difference"]
+    lines = {line[0]: line[1:] for line in cells}
+    assert lines["CIDEr"] == ["50", "133.0", "[128.0, 138.0]", "133.3", "-0.3"]
+    assert lines["CIDEr · out-domain"] == ["20", "110.0", "", "", ""]
+    assert lines["SPICE"] == ["", "not computed: needs Java", "", "23.7", ""]
+    assert lines["METEOR"] == ["", "not computed: needs Java", "", "", ""]
+
+
+def test_runs_of_captions_side_by_side_show_the_figures_over_all_clips():
+    heads, cells = run_cells([a_caption_run(), a_caption_run()])
+    assert heads == ["benchmark", "model", "clips", "BLEU-4", "ROUGE-L", "CIDEr"]
+    assert not any("domain" in head for head in heads)
+    assert cells[0][heads.index("CIDEr")] == "133.0"

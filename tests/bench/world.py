@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
+from PIL import Image
 
 from tests.media.drawing import draw_clip
 from tests.models.tiny import write_model
@@ -123,4 +125,51 @@ def make_question_world(folder: Path) -> World:
     for benchmark in (asked, chosen):
         path = folder / f"{benchmark['name']}.yaml"
         path.write_text(yaml.safe_dump(benchmark), encoding="utf-8")
+    return world
+
+
+def make_caption_world(folder: Path) -> World:
+    """Writes a world with three clips and two pictures to be captioned, of two kinds, into an empty folder."""
+    (folder / "clips").mkdir()
+    names = [f"c{number}.mp4" for number in range(3)] + ["p3.png", "p4.png"]
+    for number, name in enumerate(names):
+        if name.endswith(".png"):
+            grey = np.random.default_rng(number).integers(0, 256, (40, 60, 3), np.uint8)
+            Image.fromarray(grey).save(folder / "clips" / name)
+        else:
+            draw_clip(folder / "clips" / name, 8 + number, width=64, height=48)
+    rows = [
+        {
+            "clip": name,
+            "number": 10 + number,
+            "domain": "in" if number % 2 else "out",
+            "captions": CAPTIONS[number:][:2],
+        }
+        for number, name in enumerate(names)
+    ]
+    (folder / "captions.json").write_text(json.dumps(rows), encoding="utf-8")
+    world = World(folder, folder / "described.yaml", write_model(folder, task="caption"))
+    described = {
+        "name": "described",
+        "task": "caption",
+        "about": "three drawn clips and two pictures",
+        "dataset": {
+            "annotations": "captions.json",
+            "fields": {"clip": "clip", "id": "number", "kind": "domain", "captions": "captions"},
+            "media": "clips/{clip}",
+            "expect": {"clips": 5, "captions": 10},
+        },
+        "frames": {"count": 2, "size": 32},
+        "settings": {"bootstrap": 50},
+        "published": [
+            {
+                "label": "a paper",
+                "metrics": {"cider": 133.3, "spice": 23.7},
+                "source": "its table",
+                "protocol": "beam",
+            }
+        ],
+        "compare": [{"label": "another", "metrics": {"cider": 120.0}, "source": "elsewhere", "protocol": "not stated"}],
+    }
+    world.benchmark.write_text(yaml.safe_dump(described), encoding="utf-8")
     return world

@@ -26,9 +26,9 @@ def videos_of(name: str, annotations: Path) -> list[str]:
         return [
             f"msrvtt/videos/{row['video_id']}.mp4" for row in table(annotations / "msrvtt/MSRVTT_JSFUSION_test.csv")
         ]
-    if name in ("msrvtt-full-retrieval", "msrvtt-qa"):
+    if name in ("msrvtt-full-retrieval", "msrvtt-caption", "msrvtt-qa"):
         return [f"msrvtt/videos/{one}.mp4" for one in lines(annotations / "msrvtt/lists/test_list_full.txt")]
-    if name == "msvd-retrieval":
+    if name in ("msvd-retrieval", "msvd-caption"):
         return [f"msvd/videos/{one}.avi" for one in lines(annotations / "msvd/test_list.txt")]
     if name == "didemo-retrieval":
         return [f"didemo/videos/{one}" for one in lines(annotations / "didemo/test_list.txt")]

@@ -103,6 +103,12 @@ def test_a_zip_with_one_annotation_file_is_read_as_it_is(tmp_path: Path) -> None
         read_rows(path)
 
 
+def test_one_object_a_line_may_end_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"clip": 1}\n{"clip": 2}\n')
+    assert read_rows(path) == [{"clip": 1}, {"clip": 2}]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -112,7 +118,8 @@ def test_a_zip_with_one_annotation_file_is_read_as_it_is(tmp_path: Path) -> None
         ("a.csv", 'clip,text\nx,"never closed\ny,z\n', "cannot be read as a table"),
         ("a.jsonl", '{"clip": 1}\n\n{"clip": \n', "line 3 is not JSON"),
         ("a.jsonl", "{}\n[1]\n", "line 2 holds list"),
-        ("a.json", '{"clip": 1}\n{"clip": 2}\n', "one object a line ends in .jsonl"),
+        ("a.json", '{"clip": 1}\n{"clip": 2', "line 2 is not JSON"),
+        ("a.json", '{"clip": 1', "is not JSON"),
         ("a.json", '["x"]', "a list of str where a list of objects"),
         ("a.json", "3", "holds int where"),
         ("a.json", "[]", "holds no rows"),

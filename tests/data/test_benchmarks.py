@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from blipvid.bench.labels import CAPTION_MEASURES
 from blipvid.core.config import read_yaml
 from blipvid.core.errors import DataError
 from blipvid.core.places import definitions
@@ -22,6 +23,9 @@ METRICS = {
     "retrieval": {f"{way}_{what}" for way in ("t2v", "v2t") for what in ("r1", "r5", "r10", "mdr", "mnr")},
     "qa": {"generate_accuracy", "rank_accuracy"},
     "choice": {"choice_accuracy"},
+    "caption": set(CAPTION_MEASURES),
+    "pairs": {"accuracy"},
+    "dialog": {"mrr", "r1", "r5", "r10", "mean_rank", "ndcg"},
 }
 KNOWN_TASKS = {"pretrain", "retrieval", "caption", "vqa", "nlvr", "visdial"}
 
@@ -40,6 +44,8 @@ def test_every_shipped_benchmark_is_valid_and_named_like_its_file() -> None:
 def metrics_of(spec: BenchmarkSpec) -> set[str]:
     """Names that a row of this benchmark may carry: those of its task, and where kinds are named, of each kind."""
     names = METRICS[spec.task]
+    if spec.name == "nocaps-caption":
+        return names | {f"{name}_{domain}-domain" for name in names for domain in ("in", "near", "out")}
     kinds = spec.dataset.kinds.values() if isinstance(spec.dataset, QuestionDataset) else ()
     return names | {f"{name}_{kind}" for name in names for kind in kinds}
 

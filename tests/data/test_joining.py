@@ -62,7 +62,7 @@ def items_of(loaded: LoadedSet) -> QuestionSet:
 
 def test_answers_may_stand_apart_and_a_row_keeps_its_own_values(tmp_path: Path) -> None:
     items = items_of(apart(tmp_path, [{"key": "5", "a": "this", "type": 3, "note": "theirs"}]).load())
-    assert (items.answers, items.kinds, items.question_ids) == (("this",), ("3",), ("own",))
+    assert (items.answers, items.kinds, items.question_ids) == ((("this",),), ("3",), ("own",))
 
 
 def test_a_field_that_may_be_left_out_is_a_reason_to_join(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_field_that_may_be_left_out_is_a_reason_to_join(tmp_path: Path) -> Non
 def test_a_second_name_of_a_column_is_enough_not_to_join(tmp_path: Path) -> None:
     dataset = apart(tmp_path, "not read").rows({"id": "x", "q": "what?", "b": "this", "type": "T", "note": 1})
     dataset.dataset["fields"]["answer"] = ["a", "b"]
-    assert items_of(dataset.load()).answers == ("this",)
+    assert items_of(dataset.load()).answers == (("this",),)
 
 
 def test_options_are_a_reason_to_join(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_rows_of_a_reader_may_be_mapped(package: Path) -> None:
 def test_a_reader_may_give_questions(package: Path) -> None:
     items = load(package, package, "qa", reader="questions").items
     assert isinstance(items, QuestionSet)
-    assert (items.answers, items.kinds) == (("0", "1"), ("one", "two"))
+    assert (items.answers, items.kinds) == ((("0",), ("1",)), ("one", "two"))
     items = load(package, package, "choice", reader="questions").items
     assert isinstance(items, ChoiceSet)
     assert (items.options, items.right.tolist()) == ((("one", "two"), ("one", "two")), [0, 1])

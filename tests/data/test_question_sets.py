@@ -47,12 +47,37 @@ def test_questions_come_in_the_order_of_their_rows_and_answers_as_written(asked:
     items = questions(asked.load())
     assert [clip.id for clip in items.clips] == ["7", "b", "c"]
     assert items.questions == ("What is this?", "is it red?", "how many?", "name it")
-    assert items.answers == (" A Dog.", "yes", "2", "dres")
+    assert items.answers == ((" A Dog.",), ("yes",), ("2",), ("dres",))
     assert items.question_ids == ("7#0", "b#0", "7#1", "c#0")
     np.testing.assert_array_equal(items.question_clip, [0, 1, 0, 2])
     assert items.question_clip.dtype == np.int64
     assert items.kinds == ("what", "yes/no", "how", "other")
     assert items.answer_list is None
+
+
+def test_several_annotators_may_answer_a_question(tmp_path: Path) -> None:
+    rows = (
+        {"id": "x", "q": "is it?", "a": [{"answer": "yes", "answer_id": 1}, {"answer": "no"}, {"answer": ""}]},
+        {"id": "x", "q": "how many?", "a": ["2", 2]},
+    )
+    dataset = Dataset(tmp_path, "qa").rows(*rows).media("x.mp4")
+    assert questions(dataset.load()).answers == (("yes", "no", ""), ("2", "2"))
+    dataset.rows(rows[0], {"id": "x", "q": "how many?", "a": 2})
+    message = r"row 2: has 1 annotators' answers, but .*row 1 has 3; the answers of one annotator and of several"
+    with pytest.raises(DataError, match=message):
+        dataset.load()
+    dataset.rows(*({**row, "a": row["a"][:1]} for row in rows))  # one annotator each, whether in a list or not
+    assert questions(dataset.load()).answers == (("yes",), ("2",))
+
+
+def test_nobody_need_know_the_answers(asked: Dataset) -> None:
+    del asked.dataset["fields"]["answer"]
+    items = questions(asked.load())
+    assert items.answers == ((),) * 4
+    asked.dataset["fields"]["answer"] = "b"
+    with pytest.raises(DataError, match=r"no column 'b' \(key 'dataset.fields.answer'\)"):
+        asked.load()
+    assert questions(asked.load("dataset.fields.answer=null")).answers == ((),) * 4
 
 
 def test_annotated_ids_and_kinds_are_used_where_mapped(asked: Dataset) -> None:
@@ -74,7 +99,7 @@ def test_a_limit_keeps_all_questions_of_the_first_clips(asked: Dataset) -> None:
     loaded = asked.load(limit=1)
     items = questions(loaded)
     assert items.question_ids == ("7#0", "7#1")
-    assert (items.answers, items.kinds) == ((" A Dog.", "2"), ("what", "how"))
+    assert (items.answers, items.kinds) == (((" A Dog.",), ("2",)), ("what", "how"))
     np.testing.assert_array_equal(items.question_clip, [0, 0])
     assert loaded.notes == ("only the first 1 of 3 clips are evaluated",)
 
@@ -104,10 +129,17 @@ def test_expected_numbers_are_those_of_clips_and_questions(asked: Dataset) -> No
         ({"a": None}, r"row 1: 'a' is empty"),
         ({"a": 1.5}, r"row 1: 'a' is float 1.5"),
         ({"a": True}, r"row 1: 'a' is bool True"),
-        ({"a": ["yes"]}, r"row 1: 'a' is list"),
+        ({"a": {"answer": "yes"}}, r"row 1: 'a' is dict"),
+        ({"a": []}, r"row 1: the list of answers 'a' is empty; remove the row"),
+        ({"a": ["yes", 1.5]}, r"row 1: an annotator's answer in 'a' is 1.5; text or a whole number"),
+        ({"a": [{"answer": True}]}, r"row 1: an annotator's answer in 'a' is True"),
+        (
+            {"a": [{"says": "yes"}]},
+            r"row 1: an annotator's answer in 'a' is None; .* an object that holds it as 'answer'",
+        ),
         ({"kind": ""}, r"row 1: 'kind' is empty"),
         ({"kind": "T"}, r"row 1: 'kind' is 'T', which begins with none of 'C'; add it to 'dataset.kinds'"),
-        ({"kind": "Call"}, r"row 1: the kind 'all' stands for every question"),
+        ({"kind": "Call"}, r"row 1: the kind 'all' stands for all kinds together"),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
@@ -254,7 +286,7 @@ def test_one_wrong_row_does_not_turn_texts_into_indices(choosing: Dataset) -> No
         ),
         ("choice", {"fields": {"clip": "id", "answer": "a"}}, r"'fields' lacks 'options'"),
         ("qa", {"kinds": {"C": "causal"}}, r"'dataset.kinds': names values of the field 'kind'"),
-        ("qa", {"fields": {"clip": "id", "question": "q"}}, r"'fields' lacks 'answer'"),
+        ("qa", {"fields": {"clip": "id", "answer": "a"}}, r"'fields' lacks 'question'"),
     ],
 )
 def test_a_section_that_does_not_fit_the_task_is_refused(

@@ -13,6 +13,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "retrieval": {"clip": "id", "text": "caption"},
     "qa": {"clip": "id", "question": "q", "answer": "a"},
     "choice": {"clip": "id", "question": "q", "answer": "a", "options": "o"},
+    "caption": {"clip": "id", "captions": "caption"},
 }
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from blipvid.core.places import cache_folder
 from blipvid.demo import build as building
 from blipvid.demo.clips import N_FRAMES, SIZE_PX, DrawnClip, held_out_clips
+from blipvid.demo.pairs import PICTURE_PX, held_out_pairs
 from blipvid.demo.questions import Question, all_answers, clip_questions
+from blipvid.demo.shapes import draw
 
 
 @pytest.fixture
@@ -19,6 +22,7 @@ def small_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[DrawnCl
     clips = held_out_clips()[:4]
     monkeypatch.setenv("BLIPVID_CACHE", str(tmp_path))
     monkeypatch.setattr(building, "held_out_clips", lambda: clips)
+    monkeypatch.setattr(building, "held_out_pairs", lambda: held_out_pairs()[:2])
     return clips
 
 
@@ -57,6 +61,18 @@ def test_questions_fit_the_clips_one_of_each_kind(small_world: list[DrawnClip]) 
     for row in rows:
         assert Question(row["kind"], row["question"], row["answer"]) in possible[row["clip"]]
     assert (folder / "answers.txt").read_text().splitlines() == all_answers()
+
+
+def test_each_pair_of_pictures_has_a_true_and_a_false_sentence(small_world: list[DrawnClip]) -> None:
+    folder = building.build(None, None)
+    rows = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+    assert [row["label"] for row in rows] == [True, False] * 2
+    for row, pair in zip(rows, [pair for pair in held_out_pairs()[:2] for _ in range(2)], strict=True):
+        assert row["sentence"] == (pair.true if row["label"] else pair.false)
+        for name, scene in zip(row["images"], pair.scenes, strict=True):
+            with Image.open(folder / "pictures" / f"{name}.png") as picture:
+                drawn = draw(scene.background, [*scene.things()], PICTURE_PX)
+                assert np.array_equal(np.asarray(picture), drawn)
 
 
 def test_a_build_that_was_killed_goes_on(small_world: list[DrawnClip], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from blipvid.core.settings import AnsweringSettings
 from blipvid.core.text import clean_question
 from blipvid.core.types import AnswerList, QuestionSet, Result, Runtime
 from blipvid.evaluate import answering, questions
-from blipvid.evaluate.answers import normalise
+from blipvid.evaluate.answers import VQA, normalise
 from blipvid.evaluate.run import evaluate
 from tests.evaluate.echo import WORDS, Echo, clips
 from tests.evaluate.replay import Loader
@@ -26,18 +27,18 @@ BOTH = ("generate", "rank")
 def question_set(
     texts: Sequence[str],
     question_clip: Sequence[int],
-    answers: Sequence[str],
+    answers: Sequence[str | Sequence[str]],
     n_clips: int,
     listed: Sequence[str] | None = WORDS,
 ) -> QuestionSet:
-    """Makes a set whose kinds are the first words of the questions."""
+    """Makes a set whose kinds are the first words of the questions; answers of one annotator each are mere text."""
     return QuestionSet(
         clips=clips(n_clips),
         questions=tuple(texts),
         question_ids=tuple(f"q{q}" for q in range(len(texts))),
         question_clip=np.array(question_clip, np.int64),
         kinds=tuple(text.split()[0].lower() for text in texts),
-        answers=tuple(answers),
+        answers=tuple((own,) if isinstance(own, str) else tuple(own) for own in answers),
         answer_list=None if listed is None else AnswerList("words.txt", tuple(listed), "5ha"),
     )
 
@@ -115,10 +116,10 @@ def test_equals_question_by_question(monkeypatch: pytest.MonkeyPatch, case: dict
             one or (None, None) for one in expected[protocol]
         ]
         answers = [one[0] if one else None for one in expected[protocol]]
-        right = [own == true for own, true in zip(answers, items.answers, strict=True)]
+        right = [own == true for own, (true,) in zip(answers, items.answers, strict=True)]
         vqa = [
             own is not None and normalise(own) == normalise(true)
-            for own, true in zip(answers, items.answers, strict=True)
+            for own, (true,) in zip(answers, items.answers, strict=True)
         ]
         for prefix, hits in (("", right), ("vqa_", vqa)):
             assert found.metrics[f"{prefix}{protocol}_accuracy"] == pytest.approx(100 * np.mean(hits))
@@ -178,7 +179,7 @@ def test_what_the_record_keeps() -> None:
     assert details["notes"] == [
         "2 questions were cut to 6 word pieces",
         f"{tied} questions had several best answers with equal losses; the first in the list counted",
-        "the answer list holds the right answer of 80.0% of the questions; exact match by rank cannot exceed it",
+        "the best answers of the list would have 80.0% exact match; answers by rank cannot exceed it",
     ]
     predicted = {name: [row["prediction"] for row in found.predictions if row["protocol"] == name] for name in BOTH}
     assert details["distinct_answers"] == {name: len(set(own)) for name, own in predicted.items()}
@@ -186,7 +187,7 @@ def test_what_the_record_keeps() -> None:
     assert details["frame_notes"] == [{"note": "counted", "clips": 1, "first": ["clip1"]}]
     assert list(details["seconds"]) == ["lists", "clips", "questions", "generate", "rank", "metrics"]
     assert set(details["intervals"]["resampled"].values()) == {"clips with all their questions"}
-    right = {name: [own == true for own, true in zip(predicted[name], items.answers, strict=True)] for name in BOTH}
+    right = {name: [own == true for own, (true,) in zip(predicted[name], items.answers, strict=True)] for name in BOTH}
     gained = sum(ours and not theirs for ours, theirs in zip(right["generate"], right["rank"], strict=True))
     paired = details["paired"]
     assert (paired["metric"], paired["ours"], paired["theirs"]) == ("generate_accuracy", "generate", "rank")
@@ -214,12 +215,12 @@ def test_one_protocol_alone() -> None:
     assert found.intervals == {}
     assert found.details["notes"] == []
     ranked = _evaluate(question_set(TEXTS, [0, 1, 1, 1, 0], WORDS[:5], 2), answer_by="rank")
-    assert not any("the answer list holds" in note for note in ranked.details["notes"])  # it holds every right answer
+    assert not any("the best answers" in note for note in ranked.details["notes"])  # it holds every right answer
 
 
 def test_the_ceiling_is_never_rounded_up_to_all() -> None:
     items = question_set(["what"] * 5000, [0] * 5000, ["dog"] * 4999 + ["bird"], 1)
-    assert "of 99.9% of" in _evaluate(items, answer_by="rank").details["notes"][-1]
+    assert "have 99.9% exact match" in _evaluate(items, answer_by="rank").details["notes"][-1]
 
 
 def test_questions_that_lose_words_are_cut_too() -> None:
@@ -236,7 +237,7 @@ def test_a_prediction_line() -> None:
     items = question_set(["What (now)?", "Who"], [1, 0], ["cat", "dog"], 2)
     found = _evaluate(items, broken=[0])
     assert found.predictions[0].keys() == {
-        "id", "clip", "kind", "question", "answer", "prediction", "score", "protocol",
+        "id", "clip", "kind", "question", "answer", "prediction", "right", "score", "protocol",
     }  # fmt: skip
     assert found.predictions[0]["question"] == "What (now)?"  # as annotated
     assert found.predictions[0]["clip"] == "clip1"
@@ -247,9 +248,60 @@ def test_a_prediction_line() -> None:
         "question": "Who",
         "answer": "dog",
         "prediction": None,
+        "right": 0.0,
         "score": None,
         "protocol": "generate",
     }
+
+
+ANNOTATED = [["dog"] * 10, ["dog"] * 2 + ["cat"] * 8, ["two"] + ["2"] * 9, ["cat"] * 5 + ["dog"] * 5, ["bird"] * 10]
+
+
+def test_several_annotators_make_it_the_accuracy_of_vqa() -> None:
+    items = question_set(TEXTS, [0, 0, 1, 1, 0], ANNOTATED, 2)
+    found = _evaluate(items, answer_by=BOTH, bootstrap=30)
+    assert found.details["measure"] == "VQA accuracy"
+    assert not [name for name in found.metrics if name.startswith("vqa_")]
+    for protocol in BOTH:
+        rows = [row for row in found.predictions if row["protocol"] == protocol]
+        percent = 100 * VQA.right([row["prediction"] for row in rows], ANNOTATED)
+        assert [row["right"] for row in rows] == pytest.approx(percent / 100)
+        assert found.metrics[f"{protocol}_accuracy"] == pytest.approx(percent.mean())
+        assert found.metrics[f"{protocol}_accuracy_who"] == pytest.approx(percent[:2].mean())
+        clusters = [[0, 1, 4], [2, 3]]  # both clips, one of them twice, or the other
+        drawn = [percent[[*one, *other]].mean() for one in clusters for other in clusters]
+        assert found.intervals[f"{protocol}_accuracy"] == pytest.approx((min(drawn), max(drawn)))
+    assert [row["answer"] for row in found.predictions[:5]] == ["dog", "cat", "2", "cat", "bird"]
+    one, other = ([row["right"] for row in found.predictions if row["protocol"] == name] for name in BOTH)
+    assert found.details["paired"]["gained"] == sum(a > b for a, b in zip(one, other, strict=True))
+    assert found.details["commonest"]["who"] == pytest.approx(80.0)  # dog: 100 and 60
+    assert found.details["answer_list"]["coverage"] == pytest.approx(VQA.ceiling(ANNOTATED, WORDS))
+
+
+def test_answers_are_handed_in_as_the_server_reads_them() -> None:
+    items = question_set(TEXTS, [0, 0, 1, 1, 0], ANNOTATED, 2)
+    assert _evaluate(question_set(TEXTS, [0, 0, 1, 1, 0], ["dog"] * 5, 2)).submission is None
+    found = _evaluate(replace(items, question_ids=("17", "4", "9", "1", "3")), answer_by=BOTH, broken=[1])
+    assert found.submission is not None
+    assert list(found.submission) == ["submission_generate.json", "submission_rank.json"]
+    for protocol in BOTH:
+        said = [row["prediction"] or "" for row in found.predictions if row["protocol"] == protocol]
+        wanted = [{"question_id": id_, "answer": own} for id_, own in zip([17, 4, 9, 1, 3], said, strict=True)]
+        assert found.submission[f"submission_{protocol}.json"] == wanted
+    assert found.submission["submission_rank.json"][2] == {"question_id": 9, "answer": ""}  # its clip is broken
+
+
+def test_without_known_answers_nothing_is_measured() -> None:
+    found = _evaluate(question_set(TEXTS, [0, 0, 1, 1, 0], [[]] * 5, 2), answer_by=BOTH, bootstrap=30)
+    assert (found.metrics, found.intervals) == ({}, {})
+    assert found.details["notes"][-1].startswith("the annotations hold no answers, so nothing is measured")
+    assert found.details["measure"] == "VQA accuracy"  # by which whoever has the answers measures them
+    assert not {"commonest", "paired", "intervals"} & set(found.details)
+    assert {(row["answer"], row["right"]) for row in found.predictions} == {(None, None)}
+    assert all(row["prediction"] for row in found.predictions)
+    assert found.submission is not None
+    assert found.submission["submission_generate.json"][0]["question_id"] == "q0"
+    json.dumps([found.details, found.predictions, found.submission])
 
 
 def test_the_search_is_the_one_asked_for() -> None:

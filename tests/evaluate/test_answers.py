@@ -1,12 +1,18 @@
 from collections import defaultdict
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from blipvid.evaluate import answers
-from blipvid.evaluate.answers import commonest, coverage, normalise, vqa_accuracy
+from blipvid.evaluate.answers import EXACT, NORMALISED, VQA, Measure, measures_for, normalise
 from tests.load_goldens import Goldens
+
+
+def vqa_accuracy(prediction: str, annotated: Sequence[str]) -> float:
+    return 100 * float(VQA.right([prediction], [annotated])[0])
 
 
 def test_recorded_normalisation(goldens: Goldens) -> None:
@@ -80,11 +86,65 @@ def test_normal_answers_are_lower_case_with_single_blanks(answer: str) -> None:
     assert not {"a", "-"} & set(found.split())
 
 
-def test_coverage_counts_questions() -> None:
-    assert coverage(["dog", "cat", "dog", "Dog"], ["dog", "bird"]) == 50.0
+def leave_one_out(prediction: str, annotated: Sequence[str]) -> float:
+    """The published formula as it is written: the mean over annotators of min(1, others who agree / 3)."""
+    shares = []
+    for place in range(len(annotated)):
+        others = [answer for k, answer in enumerate(annotated) if k != place]
+        shares.append(min(1, sum(answer == prediction for answer in others) / 3))
+    return 100 * float(np.mean(shares))
+
+
+PLAIN = ("red", "blue", "2", "yes")  # of which no normalisation changes anything
+
+
+@given(st.sampled_from(PLAIN), st.lists(st.sampled_from(PLAIN), min_size=2, max_size=12))
+def test_accuracy_is_the_mean_over_all_but_one(prediction: str, annotated: list[str]) -> None:
+    assert vqa_accuracy(prediction, annotated) == pytest.approx(leave_one_out(prediction, annotated))
+
+
+def test_what_counts_as_right_by_each_measure() -> None:
+    predicted, one_each = ["dog", "a Dog", None, "cat"], [("dog",), ("dog",), ("dog",), ("dog",)]
+    assert EXACT.right(predicted, one_each).tolist() == [1, 0, 0, 0]
+    assert NORMALISED.right(predicted, one_each).tolist() == [1, 1, 0, 0]
+    three = [("dog", "cat", "dog")] * 4
+    assert VQA.right(predicted, three) == pytest.approx(
+        [4 / 9, 4 / 9, 0, 2 / 9]
+    )  # (1 + 1 + 2) / 3 / 3, (0 + 1 + 1) / 3 / 3
+
+
+def test_the_measure_follows_from_the_number_of_annotators() -> None:
+    assert measures_for([("dog",), ("cat",)]) == (EXACT, NORMALISED)
+    assert measures_for([("dog",) * 10, ("cat",) * 9]) == (VQA,)
+    assert measures_for([(), ()]) == ()
+
+
+def test_the_ceiling_of_a_list_counts_questions() -> None:
+    assert EXACT.ceiling([("dog",), ("cat",), ("dog",), ("Dog",)], ["dog", "bird"]) == 50.0
 
 
 def test_commonest_answer_of_its_kind() -> None:
-    found = commonest(["two", "dog", "dog", "cat", "two"], ["how", "what", "what", "what", "how"])
+    annotated = [("two",), ("dog",), ("dog",), ("cat",), ("two",)]
+    found = EXACT.commonest(annotated, ["how", "what", "what", "what", "how"])
     assert found == {"all": 80.0, "what": pytest.approx(200 / 3), "how": 100.0}
     assert list(found) == ["all", "what", "how"]
+
+
+@st.composite
+def _annotated(draw: st.DrawFn) -> tuple[Measure, list[tuple[str, ...]]]:
+    measure = draw(st.sampled_from([EXACT, NORMALISED, VQA]))
+    n = 5 if measure is VQA else 1
+    own = st.lists(st.sampled_from(PLAIN), min_size=n, max_size=n).map(tuple)
+    return measure, draw(st.lists(own, min_size=1, max_size=8))
+
+
+@given(_annotated(), st.sets(st.sampled_from(PLAIN), min_size=1))
+def test_baselines_are_what_trying_every_answer_gives(
+    case: tuple[Measure, list[tuple[str, ...]]], listed: set[str]
+) -> None:
+    measure, annotated = case
+    each = {answer: measure.right([answer] * len(annotated), annotated) for answer in PLAIN}
+    best = np.max([each[answer] for answer in listed], axis=0)
+    assert measure.ceiling(annotated, listed) == pytest.approx(100 * best.mean())
+    alone = max(100 * own.mean() for own in each.values())
+    assert measure.commonest(annotated, ["what"] * len(annotated)) == pytest.approx({"all": alone, "what": alone})

@@ -93,3 +93,12 @@ def test_round_trip_is_exact(tmp_path: Path, layout: str) -> None:
 def test_its_checkpoint_is_named_where_another_is_wanted(tmp_path: Path, ranker: BlipDialogRanker) -> None:
     with pytest.raises(CheckpointError, match="the file looks like a VisDial checkpoint"):
         load_model(str(write_model(tmp_path, ranker.state_dict(), vision=VISION)))
+
+
+def test_scores_of_one_thing_are_right_minus_wrong(ranker: BlipDialogRanker, tokens: torch.Tensor) -> None:
+    logits = ranker.judge(ranker.remember(tokens[1:], CAPTIONS[1:]), DIALOGS, 9)
+    memory = ranker.remember_captioned(tokens[1], CAPTIONS[1])
+    for _ in range(2):  # the second time from what is kept
+        found = ranker.score_dialogs(memory, DIALOGS, 9)
+        assert_close(found, logits[:, 1] - logits[:, 0], atol=1e-5, rtol=1e-5)
+    assert found.std() > 1e-3

@@ -134,7 +134,8 @@ def test_nucleus_draws_by_its_probabilities() -> None:
     writer = Bigrams(3, 2000)
     writer.table[:] = writer.table[0]
     rules = Rules(END, max_length=2)
-    drawn = nucleus(writer, torch.full((2000, 1), START), rules, 0.8, 3, torch.Generator().manual_seed(0))
+    generators = [torch.Generator().manual_seed(seed) for seed in range(2000)]
+    drawn = nucleus(writer, torch.full((2000, 1), START), rules, 0.8, 3, generators)
     wanted = nucleus_of(writer.table[:1, START], 0.8, 3)[0]
     words = [text.ids[1] if len(text.ids) > 1 else END for text in drawn]
     counted = torch.bincount(torch.tensor(words), minlength=WORDS) / 2000

@@ -28,8 +28,8 @@ def tokens_of(count: int, seed: int) -> torch.Tensor:
 
 def test_every_pair_is_judged_for_itself(tmp_path: Path) -> None:
     model, first, second = tiny_judge(tmp_path, text=DEEP), tokens_of(3, 1), tokens_of(3, 2)
-    together = model.judge(first, second, SENTENCES, 35)
-    alone = [model.judge(first[i, None], second[i, None], [SENTENCES[i]], 35) for i in range(3)]
+    together = model.judge_pairs(first, second, SENTENCES, 35)
+    alone = [model.judge_pairs(first[i, None], second[i, None], [SENTENCES[i]], 35) for i in range(3)]
     assert together.shape == (3, 2)
     assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
     assert (together - together.flip(0)).abs().max() > 1e-3
@@ -38,8 +38,8 @@ def test_every_pair_is_judged_for_itself(tmp_path: Path) -> None:
 def test_sentences_about_one_pair_share_its_memory(tmp_path: Path) -> None:
     model, first, second = tiny_judge(tmp_path, text=DEEP), tokens_of(2, 1), tokens_of(2, 2)
     said = [*SENTENCES, "a cat"]
-    shared = model.judge(first, second, said, 35)
-    repeated = model.judge(first.repeat_interleave(2, 0), second.repeat_interleave(2, 0), said, 35)
+    shared = model.judge_pairs(first, second, said, 35)
+    repeated = model.judge_pairs(first.repeat_interleave(2, 0), second.repeat_interleave(2, 0), said, 35)
     assert_close(shared, repeated, atol=1e-5, rtol=1e-5)
 
 
@@ -50,7 +50,7 @@ def test_only_what_merges_tells_first_from_second_in_equal_attentions(tmp_path: 
     plain = tiny_retriever(tmp_path, text=text).state_dict()
     model.load_state_dict(in_common(model.state_dict(), plain), strict=False)
     first, second = tokens_of(3, 1), tokens_of(3, 2)
-    one, other = (model.judge(*pair, SENTENCES, 35) for pair in ((first, second), (second, first)))
+    one, other = (model.judge_pairs(*pair, SENTENCES, 35) for pair in ((first, second), (second, first)))
     assert ((one - other).abs().max() < 1e-5) == (depth == FIRST_MERGING)
 
 
@@ -67,8 +67,8 @@ def test_two_equal_pictures_are_one_to_a_tower_that_comes_from_a_plain_one(tmp_p
 def test_long_sentences_are_cut(tmp_path: Path) -> None:
     model, first, second = tiny_judge(tmp_path), tokens_of(1, 1), tokens_of(1, 2)
     short, long = ([" ".join(["dog"] * n)] for n in (38, 60))  # 40 positions, two of them special
-    assert torch.equal(model.judge(first, second, short, 512), model.judge(first, second, long, 512))
-    assert torch.equal(model.judge(first, second, ["dog dog"], 512), model.judge(first, second, long, 4))
+    assert torch.equal(model.judge_pairs(first, second, short, 512), model.judge_pairs(first, second, long, 512))
+    assert torch.equal(model.judge_pairs(first, second, ["dog dog"], 512), model.judge_pairs(first, second, long, 4))
 
 
 @pytest.mark.parametrize("layout", ["blipvid", "official"])

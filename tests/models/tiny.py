@@ -7,6 +7,7 @@ import yaml
 
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
+from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec, TextSize, VisionSize
 from blipvid.models.tokenizer import SPECIAL_TOKENS
@@ -58,6 +59,13 @@ def tiny_answerer(folder: Path, **changes: object) -> BlipAnswerer:
     """A tiny model for question answering."""
     model = tiny_model(folder, **{"task": "vqa", **changes})
     assert isinstance(model, BlipAnswerer)
+    return model
+
+
+def tiny_captioner(folder: Path, **changes: object) -> BlipCaptioner:
+    """A tiny model for captioning."""
+    model = tiny_model(folder, **{"task": "caption", **changes})
+    assert isinstance(model, BlipCaptioner)
     return model
 
 

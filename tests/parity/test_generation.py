@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from blipvid.core.settings import Writing
 from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.generation import Hypothesis, Rules, beam_search, greedy
 from blipvid.models.med import Memory
@@ -74,7 +75,8 @@ def test_the_captioner_itself_says_the_same(
     values = goldens["captioning"].meta["values"]
     asked = {**DEFAULTS, **values["settings"][name]}
     beams, longest, shortest, penalty = (asked[key] for key in DEFAULTS)
-    found = captioner.caption(memory, int(beams), int(longest), int(shortest), penalty)
+    writing = Writing(beams=beams, max_tokens=longest, min_tokens=shortest, repetition_penalty=penalty)
+    found = captioner.caption(memory.tokens, writing)
     assert [own[0].text for own in found] == values[f"gen_{name}_text"]
 
 

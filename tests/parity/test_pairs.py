@@ -35,7 +35,7 @@ def test_states_of_the_twin_tower(goldens: Goldens, judge: BlipPairJudge, tokens
 
 def test_logits(goldens: Goldens, judge: BlipPairJudge, tokens: tuple[torch.Tensor, ...]) -> None:
     case = goldens["nlvr"]
-    logits = judge.judge(*tokens, case.meta["texts"]["sentences"], max_tokens=64)
+    logits = judge.judge_pairs(*tokens, case.meta["texts"]["sentences"], max_tokens=64)
     assert_close(logits, case.tensors("outputs")["logits"], atol=case.atol, rtol=1e-4)
 
 

@@ -4,17 +4,15 @@ Knows no kinds of sets; `sets.py` does.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from blipvid.core.errors import DataError
 from blipvid.core.text import clean_caption
-from blipvid.data.annotations import KEY, VALUE, Row, read_rows
+from blipvid.data.annotations import Row, read_rows
 from blipvid.data.files import some
 from blipvid.train.pictures.settings import Paths
-
-S = TypeVar("S")
 
 
 def files_of(paths: Paths) -> Iterator[Path]:
@@ -35,44 +33,6 @@ def rows_of(paths: Paths) -> Iterator[tuple[str, Row]]:
     for file in files_of(paths):
         for number, row in enumerate(read_rows(file), start=1):
             yield f"{file}: row {number}", row
-
-
-def object_in(file: Path) -> dict[str, Any]:
-    """Returns the JSON object in a file.
-
-    Raises:
-        DataError: It cannot be read, or holds a list.
-    """
-    rows = read_rows(file)
-    if KEY not in rows[0]:
-        raise DataError(f"{file}: holds a list where an object is expected; check key 'kind' of the set.")
-    return {row[KEY]: row[VALUE] for row in rows}
-
-
-def member(row: Any, key: str, kind: type[S], where: str) -> S:
-    """Returns a part of a JSON object, of the kind that it must be of and not empty.
-
-    Raises:
-        DataError: It is missing, empty or of another kind.
-    """
-    value = row.get(key) if isinstance(row, Mapping) else None
-    if not isinstance(value, kind) or not value:
-        found = f"is {type(value).__name__}" if value else "is missing or empty"
-        raise DataError(f"{where}: '{key}' {found}; a {kind.__name__} is expected there.")
-    return value
-
-
-def word(row: Any, key: str, where: str) -> str:
-    """Returns a text in a JSON object.
-
-    Raises:
-        DataError: It is missing, blank or no text.
-    """
-    value = row.get(key) if isinstance(row, Mapping) else None
-    if not isinstance(value, str) or not value.strip():
-        found = f"is {value!r}" if value else "is missing"
-        raise DataError(f"{where}: '{key}' {found}; text is expected there.")
-    return value
 
 
 def caption_of(text: str, words: int, where: str) -> str:

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from blipvid.core.errors import ConfigError, DataError
-from blipvid.core.text import clean_question
+from blipvid.core.text import clean_question, exchange_sides, write_dialog
+from blipvid.data import visdial
 from blipvid.data.annotations import Row
+from blipvid.data.parts import member, object_in, word
 from blipvid.train.pictures.batches import ASKED, CAPTIONED, IN_DIALOG, PAIRED, Asked
-from blipvid.train.pictures.rows import caption_of, check_files, files_of, listed, member, object_in, rows_of, word
+from blipvid.train.pictures.rows import caption_of, check_files, files_of, listed, rows_of
 from blipvid.train.pictures.samples import PictureSet, Sample, check_pictures, open_picture
 from blipvid.train.pictures.settings import (
     CaptionSettings,
@@ -112,7 +114,7 @@ class KarpathySet(AnnotatedSet[KarpathySettings, str]):
         """Reads the annotation files."""
         root, picture = Path(settings.images), 0
         for file in files_of(settings.annotations):
-            listing = member(object_in(file), "images", list, str(file))
+            listing = member(object_in(file, "key 'kind' of the set"), "images", list, str(file))
             rows = [(f"{file}: picture {number}", row) for number, row in enumerate(listing, start=1)]
             splits = {word(row, "split", where) for where, row in rows}
             absent = set(settings.splits) - splits
@@ -201,7 +203,7 @@ class Round:
 class DialogSet(AnnotatedSet[DialogSettings, Round]):
     """VisDial, a sample a round: the dialog so far with its right answer, and with wrong ones that are drawn.
 
-    A dialog reads `is it sunny? yes. how many? two`. Nothing was released that says how BLIP wrote it.
+    A dialog reads `is it sunny? yes. how many? two`.
     """
 
     feed = IN_DIALOG
@@ -213,20 +215,17 @@ class DialogSet(AnnotatedSet[DialogSettings, Round]):
     def list_entries(self, settings: DialogSettings) -> Iterator[Entry[Round]]:
         """Reads the annotation files."""
         for file in files_of(settings.annotations):
-            data = member(object_in(file), "data", dict, str(file))
-            questions, answers = (member(data, key, list, f"{file}: data") for key in ("questions", "answers"))
-            for number, dialog in enumerate(member(data, "dialogs", list, f"{file}: data"), start=1):
-                where = f"{file}: dialog {number}"
-                path = _first_file(settings.images, dialog, where)
-                caption = caption_of(word(dialog, "caption", where), CAPTION_WORDS, where)
-                told = ""
-                for round_ in member(dialog, "dialog", list, where):
-                    question, right, wrong = _read_round(round_, questions, answers, where)
+            answers, dialogs = visdial.read_dialogs(file, "key 'kind' of the set")
+            for dialog in dialogs:
+                path = _first_file(settings.images, dialog.image_id)
+                caption = caption_of(dialog.caption, CAPTION_WORDS, dialog.where)
+                history: list[tuple[str, str]] = []
+                for round_ in dialog.rounds:
+                    right, wrong = _right_and_wrong(round_, answers, dialog.where)
                     if len(wrong) < settings.wrong:
-                        raise DataError(f"{where}: a round has {len(wrong)} wrong answers; lower key 'wrong'.")
-                    told = f"{told} {question}?".lstrip()
-                    yield Entry((path,), Round(caption, told, right, wrong, answers))
-                    told = f"{told} {right}."
+                        raise DataError(f"{dialog.where}: a round has {len(wrong)} wrong answers; lower key 'wrong'.")
+                    yield Entry((path,), Round(caption, write_dialog(history, round_.question), right, wrong, answers))
+                    history.append((round_.question, right))
 
     def read(self, number: int, rng: np.random.Generator) -> Sample:
         """Reads one sample: the dialog with the right answer first, then with wrong ones drawn by chance."""
@@ -260,33 +259,15 @@ def weigh_answers(answer: Any, where: str = "") -> dict[str, float]:
     return weights
 
 
-def exchange_sides(sentence: str) -> str:
-    """Exchanges the words left and right; one with a sign at its end, such as `right?`, is not seen.
-
-    Source: salesforce/BLIP data/nlvr_dataset.py.
-    """
-    other = {"left": "right", "right": "left"}
-    return " ".join(other.get(one, one) for one in sentence.split(" "))
-
-
-def _first_file(patterns: Paths, dialog: Any, where: str) -> str:
-    image_id = dialog.get("image_id") if isinstance(dialog, Mapping) else None
-    if not isinstance(image_id, int):
-        raise DataError(f"{where}: 'image_id' is {image_id!r}; a whole number is expected there.")
+def _first_file(patterns: Paths, image_id: int) -> str:
     named = [patterns] if isinstance(patterns, str) else patterns
     paths = [Path(pattern.replace("{image_id}", f"{image_id:012d}")) for pattern in named]
     return str(next((path for path in paths if path.is_file()), paths[0]))
 
 
-def _read_round(
-    round_: Row, questions: Sequence[str], answers: Sequence[str], where: str
-) -> tuple[str, str, npt.NDArray[np.int32]]:
-    """Returns the question, the right answer and the places of the wrong ones of one round of a dialog."""
-    try:
-        question, right = questions[round_["question"]], answers[round_["answer"]]
-        wrong = [place for place in round_["answer_options"] if answers[place] != right]
-    except (KeyError, IndexError, TypeError) as error:
-        raise DataError(
-            f"{where}: a round lacks a question, an answer or its options ({error}); the file must be of VisDial v1.0."
-        ) from error
-    return question, right, np.array(wrong, np.int32)
+def _right_and_wrong(round_: visdial.Round, answers: Sequence[str], where: str) -> tuple[str, npt.NDArray[np.int32]]:
+    """Returns the right answer and the places of the wrong ones of one round of a dialog."""
+    if round_.answer is None or not round_.options:
+        raise DataError(f"{where}: a round lacks its answer or its options; the file must be of VisDial v1.0.")
+    wrong = [place for place in round_.options if answers[place] != round_.answer]
+    return round_.answer, np.array(wrong, np.int32)

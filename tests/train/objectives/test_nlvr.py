@@ -83,7 +83,7 @@ def test_the_loss_agrees_with_one_pair_at_a_time(objective: NlvrObjective, batch
             objective.model.encode_images(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255).tokens
             for picture in pair
         )
-        logits = objective.model.judge(first, second, [sentence], 35)
+        logits = objective.model.judge_pairs(first, second, [sentence], 35)
         each.append(-logits.log_softmax(1)[0, int(true)])
     assert_close(objective(batch, 0.0)["nlvr"], torch.stack(each).mean(), atol=1e-5, rtol=1e-5)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from blipvid.core.settings import Writing
 from blipvid.core.text import clean_caption
 from blipvid.models.answerer import LABEL_SMOOTHING
 from blipvid.models.captioner import BlipCaptioner
@@ -142,6 +143,6 @@ def test_the_loss_comes_near_its_floor(world: World, tmp_path: Path, kind: str) 
         model = load_model(str(written)).model
         assert isinstance(model, BlipCaptioner)
         (loaded,) = batches(CAPTIONED, recipe.pictures, 64, recipe.seed, range(1))
-        memory = model.text_decoder.remember(model.encode_images(loaded.batch.pixels / 255).tokens)
-        found = [own[0].text for own in model.caption(memory, max_tokens=60, prompt="there is ")]
+        writing = Writing(max_tokens=60, prompt="there is ")
+        found = [own[0].text for own in model.caption(model.encode_images(loaded.batch.pixels / 255).tokens, writing)]
         assert found == loaded.batch.captions

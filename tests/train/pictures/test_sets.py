@@ -7,11 +7,12 @@ import pytest
 
 from blipvid.core.config import validate
 from blipvid.core.errors import BlipvidError, ConfigError, DataError
+from blipvid.core.text import exchange_sides
 from blipvid.train.pictures import samples
 from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch, Feed, QuestionBatch
 from blipvid.train.pictures.images import KINDS, open_sets
 from blipvid.train.pictures.samples import PictureSet, Sample, check_pictures
-from blipvid.train.pictures.sets import PairSet, QuestionSet, exchange_sides, weigh_answers
+from blipvid.train.pictures.sets import PairSet, QuestionSet, weigh_answers
 from blipvid.train.pictures.settings import Pictures, QuestionSettings
 from tests.load_goldens import Case, Goldens
 from tests.train.files import batches, settings, write_captions, write_json, write_pictures

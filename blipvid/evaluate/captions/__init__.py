@@ -1,0 +1,1 @@
+"""How near captions come to those that people gave."""

@@ -1,0 +1,133 @@
+"""The Java programs as they should not be: absent, dead, silent, talking nonsense. Python stands in for Java."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from blipvid.evaluate.captions import java
+from blipvid.evaluate.captions.scores import score_captions
+
+SAID, MEANT = ["a dog", "a cat"], [["a dog runs"], ["a cat", "the cat"]]
+
+ANSWERS = """
+import sys
+for line in sys.stdin:
+    kind, *parts = line.rstrip("\\n").split(" ||| ")
+    if kind == "SCORE":
+        print(len(parts), flush=True)
+    else:
+        print(*([0.5] * len(parts)), 0.25 + float(parts[-1]) / 100, sep="\\n", flush=True)
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("meteor", "spice/lib"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(java, "package_folder", lambda: tmp_path)
+    monkeypatch.setenv("BLIPVID_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def stand_in(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a Python program what is found as Java."""
+    path = folder / "java"
+    path.write_text(f"#!{sys.executable}\n{program}")
+    path.chmod(0o755)
+    monkeypatch.setattr(java, "find_java", lambda: str(path))
+
+
+def add_models(package: Path) -> None:
+    for path in java.spice_models(package):
+        path.touch()
+
+
+def test_meteor_is_the_last_answer(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(package, ANSWERS, monkeypatch)
+    told = []
+    assert java.meteor(SAID, MEANT, lambda *report: told.append(report)) == pytest.approx(0.28)
+    assert told == [("METEOR", 1, 2), ("METEOR", 2, 2)]
+    found = score_captions(SAID, MEANT)
+    assert found.metrics["meteor"] == pytest.approx(28)
+    assert "meteor" not in found.per_item  # it is no mean of captions
+    assert found.not_computed == {"spice": "needs `blipvid fetch-metrics`"}
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; sys.exit('Exception: no memory')", "METEOR ended with code 1: Exception: no memory"),
+        ("import sys; sys.stdin.readline(); print(1)", "METEOR ended with code 0: it said nothing"),
+        ("import time; time.sleep(60)", "METEOR gave no answer for 0 minutes"),
+        ("print('Error: specify hypothesis')\nimport time; time.sleep(60)", "METEOR: Error: specify hypothesis"),
+        (ANSWERS.replace("0.25 +", "'x',"), "METEOR ended with|METEOR answered"),
+    ],
+)
+def test_a_meteor_that_fails_costs_only_itself(
+    package: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
+) -> None:
+    monkeypatch.setattr(java, "SILENCE_S", 2.0)
+    stand_in(package, program, monkeypatch)
+    found = score_captions(SAID, MEANT)
+    assert pytest.approx(found.metrics["bleu1"]) == score_captions(SAID, MEANT).metrics["bleu1"]
+    assert "meteor" not in found.metrics
+    with pytest.raises(java.NotComputedError, match=reason):
+        java.meteor(SAID, MEANT)
+
+
+def test_what_is_missing_is_said(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert score_captions(SAID, MEANT).not_computed == {"meteor": "needs Java", "spice": "needs Java"}
+    monkeypatch.setattr(java, "package_folder", lambda: None)
+    needed = "needs `pip install blipvid[caption]` and Java"
+    assert score_captions(SAID, MEANT).not_computed == {"meteor": needed, "spice": needed}
+    monkeypatch.setattr(java, "find_java", lambda: "java")
+    assert score_captions(SAID, MEANT).not_computed["spice"] == "needs `pip install blipvid[caption]`"
+
+
+WRITES = """
+import json, sys
+given, wanted = sys.argv[sys.argv.index("-jar") + 2], sys.argv[sys.argv.index("-out") + 1]
+rows = json.load(open(given))
+json.dump([{"image_id": row["image_id"], "scores": {"All": {"f": VALUE}}} for row in rows[::-1]], open(wanted, "w"))
+"""
+
+
+def test_spice_is_read_by_caption(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_models(package)
+    stand_in(package, WRITES.replace("VALUE", "len(row['refs']) / 4"), monkeypatch)
+    assert java.spice(SAID, MEANT).tolist() == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; sys.exit('Exception in thread main')", "SPICE ended with code 1: Exception in thread main"),
+        ("pass", "SPICE ended with code 0: it said nothing"),
+        ("import time; time.sleep(60)", "SPICE did not end in 0 hours"),
+        (WRITES.replace("VALUE", "float('nan')"), "SPICE has no number for 2 captions"),
+        (WRITES.replace("VALUE", "None"), "SPICE wrote something else than scores"),
+    ],
+)
+def test_a_spice_that_fails_costs_only_itself(
+    package: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
+) -> None:
+    monkeypatch.setattr(java, "SPICE_S", 2.0 if "sleep" in program else 60.0)
+    monkeypatch.setattr(java, "SILENCE_S", 0.1)
+    add_models(package)
+    stand_in(package, program, monkeypatch)
+    found = score_captions(SAID, MEANT)
+    assert reason in found.not_computed["spice"]
+    assert "cider" in found.metrics
+
+
+def test_the_folder_of_the_package_is_found_without_importing_it() -> None:
+    pytest.importorskip("pycocoevalcap.eval")
+    folder = java.package_folder()
+    assert folder is not None
+    assert (folder / "meteor" / "meteor-1.5.jar").is_file()
+    assert (folder / "spice" / "spice-1.0.jar").is_file()
+    assert json.dumps([path.name for path in java.spice_models(folder)]) == (
+        '["stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar"]'
+    )
