@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import TimeoutError as DeadlineError
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
@@ -18,9 +20,11 @@ from blipvid.core.errors import DecodeError
 from blipvid.core.settings import FrameSettings
 from blipvid.core.types import Clip, Frames
 from blipvid.media.decoding import decode_clip
+from blipvid.media.handover import Parcel, pack, unpack
 from blipvid.media.readers import READERS
 from blipvid.media.sampling import SAMPLERS
 
+Outcome = Frames | Parcel | DecodeError
 _AHEAD = 2  # clips in flight for each worker: enough to keep it busy, few enough to bound memory
 
 
@@ -58,19 +62,26 @@ def _in_workers(
     # Fresh interpreters, not forks: a fork copies the locks of torch's and FFmpeg's threads as they happen to stand.
     pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn"))
     waiting = iter(clips)
-    in_flight: deque[tuple[Clip, ProcessFuture[Frames | DecodeError]]] = deque()
-    try:
-        while True:
-            for clip in islice(waiting, workers * _AHEAD - len(in_flight)):
-                task = pool.schedule(_try_clip, args=[clip, settings], timeout=settings.timeout_s)
-                in_flight.append((clip, task))
-            if not in_flight:
-                return
-            clip, task = in_flight.popleft()
-            yield clip, _outcome(clip, task, settings)
-    finally:
-        pool.stop()
-        pool.join()
+    in_flight: deque[tuple[Clip, ProcessFuture[Outcome]]] = deque()
+    with TemporaryDirectory(prefix="blipvid-") as folder:
+        try:
+            while True:
+                for clip in islice(waiting, workers * _AHEAD - len(in_flight)):
+                    task = pool.schedule(_pack_clip, args=[clip, settings, Path(folder)], timeout=settings.timeout_s)
+                    in_flight.append((clip, task))
+                if not in_flight:
+                    return
+                clip, task = in_flight.popleft()
+                outcome = _outcome(clip, task, settings)
+                yield clip, unpack(outcome) if isinstance(outcome, Parcel) else outcome
+        finally:
+            pool.stop()
+            pool.join()
+
+
+def _pack_clip(clip: Clip, settings: FrameSettings, folder: Path) -> Outcome:
+    frames = _try_clip(clip, settings)
+    return pack(frames, folder) if isinstance(frames, Frames) else frames
 
 
 def _try_clip(clip: Clip, settings: FrameSettings) -> Frames | DecodeError:
@@ -80,7 +91,7 @@ def _try_clip(clip: Clip, settings: FrameSettings) -> Frames | DecodeError:
         return DecodeError(str(error))  # without its cause, which may hold what cannot travel between processes
 
 
-def _outcome(clip: Clip, task: "ProcessFuture[Frames | DecodeError]", settings: FrameSettings) -> Frames | DecodeError:
+def _outcome(clip: Clip, task: "ProcessFuture[Outcome]", settings: FrameSettings) -> Outcome:
     try:
         return task.result()
     except DeadlineError:

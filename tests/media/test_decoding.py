@@ -18,7 +18,7 @@ def test_a_clip_becomes_frames_with_their_numbers_and_times(draw: Draw) -> None:
     assert frames.pixels.shape == (4, 64, 64, 3)
     assert frames.indices.tolist() == read_numbers(frames.pixels) == [0, 25, 50, 75]
     assert frames.times_s == pytest.approx([0, 1, 2, 3], abs=1e-3)
-    assert (frames.backend, frames.notes) == ("decord", ())
+    assert (frames.backend, frames.notes) == ("pyav", ())
 
 
 def test_notes_and_reader_are_those_that_gave_the_pixels(draw: Draw) -> None:

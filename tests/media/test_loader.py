@@ -1,5 +1,6 @@
 """Workers that are watched over: order, deadline, death, and what a process drags in."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -7,11 +8,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from blipvid.core.errors import ConfigError, DecodeError
 from blipvid.core.settings import FrameSettings
 from blipvid.core.types import Clip, Frames
+from blipvid.media.handover import Parcel, pack, unpack
 from blipvid.media.loader import load_clips
 from tests.media.conftest import Draw
 from tests.media.drawing import read_numbers
@@ -134,6 +137,38 @@ def test_few_clips_are_in_flight(draw: Draw, monkeypatch: pytest.MonkeyPatch) ->
     next(loading)
     assert len(asked) <= loader._AHEAD
     loading.close()  # type: ignore[attr-defined]
+
+
+def test_pixels_go_through_files_that_are_gone_afterwards(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = draw("mp4", b_frames=2)
+    clips, settings = [Clip(str(i), path) for i in range(5)], FrameSettings(count=2, size=32)
+    loading = load_clips(clips, settings, workers=1)
+    _, frames = next(loading)
+    (here,) = load_clips(clips[:1], settings)
+    assert isinstance(frames, Frames)
+    assert isinstance(here[1], Frames)
+    assert np.array_equal(frames.pixels, here[1].pixels)
+    assert frames.pixels.flags.writeable, "as those decoded in this process"
+    assert [p.name.startswith("blipvid-") for p in tmp_path.iterdir()] == [True]
+    loading.close()  # type: ignore[attr-defined]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parcel_gives_back_what_was_packed(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), dtype=np.uint8)
+    frames = Frames(pixels[:, :, ::-1], np.array([3, 1]), np.array([0.3, 0.1]), "pyav", ("a note",))
+    parcel = pack(frames, tmp_path)
+    assert isinstance(parcel, Parcel)
+    assert parcel.rest.pixels.nbytes == 0
+    found = unpack(pickle.loads(pickle.dumps(parcel)))
+    assert np.array_equal(found.pixels, frames.pixels)
+    assert (found.indices.tolist(), found.times_s.tolist()) == ([3, 1], [0.3, 0.1])
+    assert (found.backend, found.notes) == ("pyav", ("a note",))
+    assert list(tmp_path.iterdir()) == []
+    assert pack(frames, tmp_path / "full") is frames, "where there is no room, the pipe carries them"
 
 
 def test_worker_code_drags_in_neither_torch_nor_a_decoder() -> None:

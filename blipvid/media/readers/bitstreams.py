@@ -1,13 +1,62 @@
-"""The few bits inside coded packets that no container repeats: is a picture shown, does a key frame restart all.
+"""The few bits inside coded packets that no container repeats: is a picture shown, referred to, a clean start.
 
 Looks at the first bytes of a packet or at the types of its parts; decodes nothing.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 _H264_IDR = 5  # Source: ITU-T H.264, table 7-1
+_H264_SLICES, _H264_PARAMETERS = range(1, 6), range(7, 9)  # Source: ITU-T H.264, table 7-1
+_HEVC_SLICES, _HEVC_PARAMETERS = range(32), range(32, 35)  # Source: ITU-T H.265, table 7-1
+_HEVC_NOT_REFERRED_TO = range(0, 16, 2)  # Source: ITU-T H.265, table 7-1, the types whose names end in _N and RSV_VCL_N
 _ANNEX_B = b"\x00\x00\x01"
+_LENGTHS_AT = {"h264": (4, 7), "hevc": (21, 23)}
+"""Coding -> place of the field in the extra data, and the least length of these.
+
+Source: ISO/IEC 14496-15, sections 5.3.3.1 (avcC) and 8.3.3.1 (hvcC).
+"""
 
 
-def shows_picture(packet: bytes) -> bool:
+class Standing(NamedTuple):
+    """What other pictures have to do with one.
+
+    Attributes:
+        layer: Its temporal layer; pictures of a layer refer to none of a higher one.
+        needed: Pictures of its own layer may refer to it, or it comes with parameters for those that follow.
+    """
+
+    layer: int
+    needed: bool
+
+
+def standing(coding: str, packet: memoryview, length_size: int) -> Standing:
+    """Tells whether a decoder needs a picture for others too; of codings but H.264 and HEVC it is taken for granted.
+
+    Args:
+        coding: FFmpeg's name of the coding.
+        packet: Bytes of a packet.
+        length_size: What `nal_length_size` says of the stream.
+
+    Source: ITU-T H.264, section 7.4.1 (nal_ref_idc); ITU-T H.265, section 3 (sub-layer non-reference picture).
+    """
+    parameters = False
+    if coding == "h264":
+        for at in _nal_starts(packet, length_size):
+            kind = packet[at] & 31
+            if kind in _H264_SLICES:
+                return Standing(0, parameters or bool(packet[at] & 0x60))
+            parameters |= kind in _H264_PARAMETERS
+    elif coding == "hevc":
+        for at in _nal_starts(packet, length_size):
+            kind = packet[at] >> 1 & 63
+            if kind in _HEVC_SLICES:
+                return Standing((packet[at + 1] & 7) - 1, parameters or kind not in _HEVC_NOT_REFERRED_TO)
+            parameters |= kind in _HEVC_PARAMETERS
+    return Standing(0, needed=True)
+
+
+def shows_picture(packet: memoryview) -> bool:
     """Tells whether a VP8 packet holds a picture to be shown; hidden reference pictures are packets of their own.
 
     Source: RFC 6386, section 9.1, bit `show_frame`.
@@ -15,7 +64,7 @@ def shows_picture(packet: bytes) -> bool:
     return bool(packet[0] & 0x10)
 
 
-def restarts_decoder(coding: str, packet: bytes, length_size: int) -> bool:
+def restarts_decoder(coding: str, packet: memoryview, length_size: int) -> bool:
     """Tells whether decoding can begin at a key packet with nothing missing.
 
     H.264 streams may mark a picture as a key frame from which the picture only builds up over the next ones (intra
@@ -28,24 +77,25 @@ def restarts_decoder(coding: str, packet: bytes, length_size: int) -> bool:
 
     Source: ITU-T H.264, section 7.4.1.2.4 (IDR pictures) and D.2.8 (recovery points).
     """
-    return coding != "h264" or _H264_IDR in _nal_types(packet, length_size)
+    return coding != "h264" or any(packet[at] & 31 == _H264_IDR for at in _nal_starts(packet, length_size))
 
 
 def nal_length_size(coding: str, extradata: bytes | None) -> int:
-    """Returns the bytes that the length of each part of an H.264 packet takes; 0 where start codes part them.
-
-    Source: ISO/IEC 14496-15, section 5.3.3.1 (avcC).
-    """
-    if coding != "h264" or not extradata or len(extradata) < 7 or extradata[0] != 1:
+    """Returns the bytes that the length of each part of a packet takes; 0 where start codes part them."""
+    at, least = _LENGTHS_AT.get(coding, (0, 0))
+    if not least or not extradata or len(extradata) < least or extradata[0] != 1:
         return 0
-    return (extradata[4] & 3) + 1
+    return (extradata[at] & 3) + 1
 
 
-def _nal_types(packet: bytes, length_size: int) -> set[int]:
+def _nal_starts(packet: memoryview, length_size: int) -> Iterator[int]:
+    """Yields where the parts of a packet begin; each holds at least two bytes."""
+    at, last = 0, len(packet) - 2
     if not length_size:
-        return {part[0] & 31 for part in packet.split(_ANNEX_B)[1:] if part}
-    found, at = set(), 0
-    while at + length_size < len(packet):
-        found.add(packet[at + length_size] & 31)
-        at += length_size + int.from_bytes(packet[at : at + length_size], "big")
-    return found
+        content = bytes(packet)
+        while (at := content.find(_ANNEX_B, at)) >= 0 and (at := at + len(_ANNEX_B)) <= last:
+            yield at
+        return
+    while (begin := at + length_size) <= last:
+        yield begin
+        at = begin + int.from_bytes(packet[at:begin], "big")

@@ -1,21 +1,24 @@
 """Readers by name, and the choice between them.
 
-`auto` prefers decord; where decord refuses a clip, or would return wrong frames (`decord_reader.distrust`), PyAV reads
-that clip and a note says so. Other packages add readers by the entry point group `blipvid.readers`: a callable
-`(path, size) -> VideoReader` that raises DecodeError for a file it cannot read.
+`auto` gives decord's pixels of the right frames by the quicker reader. That is PyAV, which decodes less: wherever its
+pixels are decord's byte for byte (`likeness.unlike_decord`), and wherever decord would return wrong frames
+(`decord_reader.distrust`), which a note says. Else it is decord, where that is installed and reads the clip. Other
+packages add readers by the entry point group `blipvid.readers`: a callable `(path, size) -> VideoReader` that raises
+DecodeError for a file it cannot read.
 
 One difference remains between the two: of damage inside a file that its container does not show, decord may return
 pictures patched up by FFmpeg without a word, where PyAV refuses the clip. (The bits of VP8, VP9 and HEVC let neither
-tell.)
+tell.) `auto` then takes decord's, and a note says so.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from blipvid.core.errors import DecodeError
+from blipvid.core.errors import ConfigError, DecodeError
 from blipvid.core.protocols import VideoReader
 from blipvid.core.registry import Registry
 
@@ -52,11 +55,11 @@ def open_video(path: Path, *, backend: str = "auto", size: int | None = None) ->
     return opener(path, size)
 
 
-class _DecordElsePyav:
-    """decord, until it fails to decode what it agreed to open; PyAV from then on."""
+class _OneElseOther:
+    """A reader, until it fails to decode what it agreed to open; another from then on."""
 
-    def __init__(self, reader: VideoReader, spare: Callable[[str], VideoReader]) -> None:
-        self._spare = spare
+    def __init__(self, reader: VideoReader, other: Callable[[], VideoReader]) -> None:
+        self._other = other
         self._use(reader)
 
     def _use(self, reader: VideoReader) -> None:
@@ -67,15 +70,23 @@ class _DecordElsePyav:
         return self._reader.times_s(indices)
 
     def read(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
-        if self.backend == "decord":
-            try:
-                return self._reader.read(indices)
-            except DecodeError:
-                self.close()
-                self._use(self._spare("decord fails to decode it"))
-        pixels = self._reader.read(indices)
-        self._use(self._reader)  # reading may have added a note
+        reader = self._reader
+        try:
+            pixels = reader.read(indices)
+        except DecodeError as error:
+            reader, pixels = self._read_by_other(indices, error)
+        self._use(reader)  # reading may have added a note
         return pixels
+
+    def _read_by_other(self, indices: Sequence[int], error: DecodeError) -> tuple[VideoReader, npt.NDArray[np.uint8]]:
+        """Raises PyAV's error where neither reads it; decord's would advise to ask PyAV."""
+        try:
+            other = self._other()
+            pixels = other.read(indices)
+        except (DecodeError, ConfigError) as second:
+            raise (error if self.backend == "pyav" else second) from None
+        self.close()
+        return other, pixels
 
     def close(self) -> None:
         self._reader.close()
@@ -84,26 +95,34 @@ class _DecordElsePyav:
 def _open_auto(path: Path, size: int | None) -> VideoReader:
     from blipvid.media.readers.decord_reader import DecordReader, distrust, import_decord
     from blipvid.media.readers.frame_index import index_frames
+    from blipvid.media.readers.likeness import unlike_decord
     from blipvid.media.readers.pyav_reader import PyavReader
 
     index = index_frames(path)
 
-    def pyav(why: str) -> VideoReader:
-        return PyavReader(index, size, (f"read by PyAV: {why}",))
+    def by_pyav(*notes: str) -> VideoReader:
+        return PyavReader(index, size, notes)
 
-    if import_decord() is None:
-        return pyav("decord is not installed on this machine")
+    def by_decord(*notes: str) -> VideoReader:
+        reader = DecordReader(index, size, notes)
+        if reader.n_frames != len(index.pts):
+            reader.close()
+            raise DecodeError(f"{path}: decord counts {reader.n_frames} frames where there are {len(index.pts)}.")
+        return reader
+
     doubt = distrust(index)
     if doubt:
-        return pyav(doubt)
+        return by_pyav(f"read by PyAV: {doubt}")
+    unlike = unlike_decord(index, size)
+    if unlike is None:
+        return _OneElseOther(by_pyav(), partial(by_decord, "read by decord, perhaps patched up: PyAV finds it damaged"))
+    if import_decord() is None:
+        return by_pyav(f"read by PyAV: decord is not installed on this machine; {unlike}")
     try:
-        reader = DecordReader(index, size)
+        reader = by_decord()
     except DecodeError:
-        return pyav("decord refuses the file")
-    if reader.n_frames != len(index.pts):
-        reader.close()
-        return pyav(f"decord counts {reader.n_frames} frames where there are {len(index.pts)}")
-    return _DecordElsePyav(reader, pyav)
+        return by_pyav(f"read by PyAV: decord refuses the file; {unlike}")
+    return _OneElseOther(reader, partial(by_pyav, f"read by PyAV: decord fails to decode it; {unlike}"))
 
 
 def _open_decord(path: Path, size: int | None) -> VideoReader:

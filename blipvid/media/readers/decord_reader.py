@@ -78,7 +78,7 @@ class DecordReader:
         decord = import_decord()
         if decord is None:
             raise ConfigError("decord is not installed on this machine; set frames.backend to 'auto' or 'pyav'.")
-        self.path, self.notes, self._index = index.path, notes, index
+        self.path, self.notes, self._times_s = index.path, notes, index.times_s
         side = -1 if size is None else size
         self._failures = (decord.DECORDError, RuntimeError, AssertionError)
         try:
@@ -90,8 +90,8 @@ class DecordReader:
 
     def times_s(self, indices: Sequence[int]) -> npt.NDArray[np.float64]:
         """Returns (N,) seconds from the first frame."""
-        if len(self._index.times_s) == self.n_frames:
-            return self._index.times_s[list(indices)]
+        if len(self._times_s) == self.n_frames:
+            return self._times_s[list(indices)]
         begins = self._reader.get_frame_timestamp(range(self.n_frames))[:, 0].astype(np.float64)
         return (begins - begins[0])[list(indices)]
 

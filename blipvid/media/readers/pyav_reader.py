@@ -1,11 +1,15 @@
 """The reader on PyAV: right on every container, pixels equal to decord's bit for bit.
 
-It feeds the decoder only what the wanted frames need: from the nearest key frame before each on, chosen by number from
-the packets of a second pass over the file, so that no seek can miss. Each decoded frame must be the one that the frame
-index expects next; where it is not, everything is decoded in sequence from the begin of the file and counted.
+It feeds the decoder only what the wanted frames need: packets from the nearest key frame on, chosen by number, so that
+no seek can miss; without pictures to which no other refers; and nothing after the last one wanted, since a decoder told
+of the end gives what it still holds. Each decoded frame must be the one that the frame index expects next. Where it is
+not, every packet from the key frames on is fed; and where that misses too, everything is decoded in sequence from the
+begin of the file and counted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -18,14 +22,35 @@ from blipvid.media.readers.frame_index import FrameIndex, open_container, why
 from blipvid.media.readers.scaling import RgbConverter
 
 Picture = npt.NDArray[np.uint8]
+_ONE_PICTURE_A_PACKET = {"h264", "hevc"}
+"""Codings of which a packet holds one picture, or in H.264 one of its two fields, and nothing of another picture. In
+MPEG-4 it may bring the next one along."""
 
 
 class _MissedError(Exception):
     """The decoder gave another frame than the index expects."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Packets to be decoded in a row, from a key frame on.
+
+    Attributes:
+        begin: Presentation time of the key frame; pictures before it lead an open group and lack the group before.
+        left_out: Numbers of packets that are not fed.
+        last: Number of the packet after which the decoder is told of the end; None where it is fed on until all wanted
+            frames have come out.
+        expected: The frames that come out, in this order.
+    """
+
+    begin: int
+    left_out: frozenset[int]
+    last: int | None
+    expected: Iterator[int]
+
+
 class PyavReader:
-    """One file, read by PyAV. Holds nothing open between calls.
+    """One file, read by PyAV. Holds no file open between calls.
 
     Args:
         index: The frame index of the file.
@@ -54,11 +79,7 @@ class PyavReader:
             DecodeError: A frame is damaged or missing.
         """
         wanted = sorted(set(indices))
-        try:
-            found = self._jump(wanted) if self._index.ordered else self._go_through(wanted)
-        except _MissedError:
-            self.notes += ("seeking missed, so the file was decoded in sequence",)
-            found = self._go_through(wanted)
+        found = self._find(wanted)
         missing = [i for i in wanted if i not in found]
         if missing:
             raise DecodeError(
@@ -71,50 +92,66 @@ class PyavReader:
         return np.stack(pictures)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """No file is held open."""
 
-    def _jump(self, wanted: Sequence[int]) -> dict[int, Picture]:
+    def _find(self, wanted: Sequence[int]) -> dict[int, Picture]:
+        """Decodes as little as can be; where that misses, more."""
+        if self._index.ordered:
+            for sparing in (True, False) if _times_are_of_the_screen(self._index) else (False,):
+                try:
+                    return self._jump(wanted, sparing=sparing)
+                except _MissedError:
+                    continue
+            self.notes += ("seeking missed, so the file was decoded in sequence",)
+        return self._go_through(wanted)
+
+    def _jump(self, wanted: Sequence[int], *, sparing: bool) -> dict[int, Picture]:
         """Decodes from the nearest key frames only.
+
+        Args:
+            wanted: Frames, ascending and distinct.
+            sparing: From there on too, only what the wanted frames need.
 
         Raises:
             _MissedError: The decoder did not give the frames that the index expects.
         """
         index, pending = self._index, list(wanted)[::-1]
         convert, found = RgbConverter(self._size), dict[int, Picture]()
-        begin: int | None = None  # time of the key frame from which packets are fed; None while none are
-        expected = 0  # number of the frame that the decoder must give next
+        stretch: _Stretch | None = None
 
-        def take(frame: av.VideoFrame) -> None:
-            nonlocal expected
-            place = int(np.searchsorted(index.pts, frame.pts)) if frame.pts is not None else len(index.pts)
-            if place != expected or place == len(index.pts) or index.pts[place] != frame.pts or frame.is_corrupt:
-                raise _MissedError
-            if pending and place == pending[-1]:
-                found[pending.pop()] = convert(frame)
-            expected = place + 1
+        def take(frames: Iterable[av.VideoFrame], stretch: _Stretch) -> None:
+            for frame in frames:
+                number = next(stretch.expected, None)
+                if number is None or frame.pts != index.pts[number] or frame.is_corrupt:
+                    raise _MissedError
+                if stretch.last is not None and frame.interlaced_frame:
+                    raise _MissedError  # its second field may be a packet that is not fed
+                if pending and number == pending[-1]:
+                    found[pending.pop()] = convert(frame)
 
-        container = open_container(self.path)
         try:
-            stream, decoder = _stream_and_decoder(container, index.stream)
-            for number, packet in enumerate(_packets(container, stream, index)):
-                if begin is None and number == index.key_packet[pending[-1]]:
-                    begin = int(index.key_pts[pending[-1]])
-                    expected = int(np.searchsorted(index.pts, begin))
-                if begin is None or packet.pts is None or packet.pts < begin:
-                    continue  # not needed, or a picture that leads an open group and lacks the group before it
-                for frame in decoder.decode(packet):
-                    take(frame)
-                if not pending:
-                    return found
-                if index.key_packet[pending[-1]] > number:  # what is wanted next begins at a later key frame
-                    decoder.flush_buffers()
-                    begin = None
-            for frame in decoder.decode(None):
-                take(frame)
+            with _open_stream(index) as (packets, decoder):
+                for number, packet in enumerate(packets):
+                    if stretch is None and number == index.key_packet[pending[-1]]:
+                        stretch = _plan(index, pending[::-1], sparing=sparing)
+                    if stretch is None or number in stretch.left_out:
+                        continue
+                    if packet.pts is None or packet.pts < stretch.begin:
+                        continue
+                    take(decoder.decode(packet), stretch)
+                    if number == stretch.last:
+                        take(decoder.decode(None), stretch)
+                        if next(stretch.expected, None) is not None:
+                            raise _MissedError
+                    if not pending:
+                        return found
+                    if index.key_packet[pending[-1]] > number:  # what is wanted next begins at a later key frame
+                        decoder.flush_buffers()
+                        stretch = None
+                if stretch is not None:
+                    take(decoder.decode(None), stretch)
         except av.FFmpegError as error:
             raise _MissedError from error
-        finally:
-            container.close()
         return found
 
     def _go_through(self, wanted: Sequence[int]) -> dict[int, Picture]:
@@ -146,43 +183,71 @@ class PyavReader:
         return seconds - seconds[:1]
 
     def _decode_all(self, take: Callable[[int, av.VideoFrame], bool]) -> None:
-        container = open_container(self.path)
+        """Decodes from the first key frame on; what a cut has left before it lacks its references."""
         try:
-            stream, decoder = _stream_and_decoder(container, self._index.stream)
-            for number, frame in enumerate(_frames(container, stream, decoder, self._index)):
-                if not take(number, frame):
-                    break
+            with _open_stream(self._index, afresh=True) as (packets, decoder):
+                for number, frame in enumerate(_frames(islice(packets, self._index.first_key, None), decoder)):
+                    if not take(number, frame):
+                        break
         except av.FFmpegError as error:
             raise DecodeError(
                 f"{self.path}: its frames cannot all be decoded ({why(error)}); the file is damaged: replace it or "
                 "leave the clip out."
             ) from error
-        finally:
-            container.close()
 
 
-def _stream_and_decoder(
-    container: av.container.InputContainer, number: int
-) -> tuple[av.VideoStream, av.VideoCodecContext]:
+def _times_are_of_the_screen(index: FrameIndex) -> bool:
+    """Tells whether single frames can be told by the times of their packets, without seeing which come out before them.
+
+    AVI and ASF know only the order of the file, and some writers give MP4 no other: times that run with the file may
+    not be those of the screen. Where there are no B-frames they are, but then little can be spared.
+    """
+    return index.coding in _ONE_PICTURE_A_PACKET and bool(np.any(np.diff(index.packet) < 0))
+
+
+def _plan(index: FrameIndex, wanted: Sequence[int], *, sparing: bool) -> _Stretch:
+    """Plans the stretch that gives the first wanted frames, and with it those whose key frame lies within it."""
+    key, begin = index.key_packet[wanted[0]], int(index.key_pts[wanted[0]])
+    if not sparing:
+        return _Stretch(begin, frozenset(), None, iter(range(int(np.searchsorted(index.pts, begin)), len(index.pts))))
+    asked, last = np.zeros(len(index.pts), dtype=np.bool_), key
+    for frame in wanted:
+        if index.key_packet[frame] > last:
+            break
+        asked[frame], last = True, max(last, index.packet[frame])
+    within = (index.packet >= key) & (index.packet <= last) & (index.pts >= begin)
+    fed = within & (index.needed | asked)
+    left_out = frozenset(index.packet[within & ~fed].tolist())
+    return _Stretch(begin, left_out, int(last), iter(np.flatnonzero(fed).tolist()))
+
+
+@contextmanager
+def _open_stream(
+    index: FrameIndex, *, afresh: bool = False
+) -> "Iterator[tuple[Iterable[av.Packet[av.VideoStream]], av.VideoCodecContext]]":
+    """Yields the whole packets of a stream, numbered as in the index, and a decoder with nothing in it."""
+    if index.kept and not afresh:
+        index.kept.decoder.flush_buffers()
+        yield index.kept.packets, _set_up(index.kept.decoder)
+        return
+    container = open_container(index.path)
+    try:
+        stream = next(s for s in container.streams.video if s.index == index.stream)
+        whole = islice((p for p in container.demux(stream) if p.size), index.n_packets)
+        yield whole, _set_up(stream.codec_context)
+    finally:
+        container.close()
+
+
+def _set_up(decoder: av.VideoCodecContext) -> av.VideoCodecContext:
     """Asks for one thread, since clips are decoded side by side, and for errors in place of pictures patched up."""
-    stream = next(s for s in container.streams.video if s.index == number)
-    decoder = stream.codec_context
-    decoder.thread_count = 1
-    decoder.options = {"err_detect": "explode"}
-    return stream, decoder
+    if not decoder.is_open:
+        decoder.thread_count = 1
+        decoder.options = {"err_detect": "explode"}
+    return decoder
 
 
-def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream, index: FrameIndex
-) -> "Iterator[av.Packet[av.VideoStream]]":
-    """Yields the whole packets of a stream, numbered as in the index."""
-    return islice((p for p in container.demux(stream) if p.size), index.n_packets)
-
-
-def _frames(
-    container: av.container.InputContainer, stream: av.VideoStream, decoder: av.VideoCodecContext, index: FrameIndex
-) -> Iterator[av.VideoFrame]:
-    """Decodes from the first key frame on; what a cut has left before it lacks its references."""
-    for packet in islice(_packets(container, stream, index), index.first_key, None):
+def _frames(packets: "Iterable[av.Packet[av.VideoStream]]", decoder: av.VideoCodecContext) -> Iterator[av.VideoFrame]:
+    for packet in packets:
         yield from decoder.decode(packet)
     yield from decoder.decode(None)
