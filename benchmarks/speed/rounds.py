@@ -3,13 +3,17 @@
 Never one side first and then the other: a machine that is busy for a minute would make up any ratio.
 """
 
+import ctypes
+import os
 import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -79,3 +83,34 @@ def ratio(reference: Times, ours: Times) -> dict[str, float]:
         "cpu_max": cpu["max"],
         "flop": reference.flop / ours.flop if ours.flop else float("nan"),
     }
+
+
+def machine() -> str:
+    """Says what the seconds depend on: torch, the instructions that there are, and how busy the machine is."""
+    supported = [word for word in ("avx512_bf16", "amx_bf16") if _has(word)] or ["none for bf16, which is emulated"]
+    return (
+        f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, instructions: {', '.join(supported)}; "
+        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+
+
+def _has(instructions: str) -> bool:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            return any(instructions in line.split() for line in file if line.startswith("flags"))
+    except OSError:
+        return False
+
+
+def peak_bytes(call: Callable[[], Any]) -> int:
+    """Returns the most memory that a call takes above what the process holds before; Linux only."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed but kept would hide what the call takes
+    Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is counted anew
+    before = _resident("VmRSS")
+    call()
+    return _resident("VmHWM") - before
+
+
+def _resident(what: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))

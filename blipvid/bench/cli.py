@@ -115,9 +115,13 @@ def bench(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Decoding processes; else one a core, at most 4.", show_default=False)
     ] = None,
+    memory: Annotated[
+        float, typer.Option(min=0.0, metavar="GIB", help="Memory for features and scores; more goes to files.")
+    ] = 4.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many clips.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.RICH,
     save_scores: Annotated[bool, typer.Option("--save-scores", help="Write the score matrices.")] = False,
+    curve: Annotated[bool, typer.Option("--curve", help="Write recall by the number of re-ranked candidates.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="Show benchmarks and models, and end.")] = False,
     suite: Annotated[
         Suite | None, typer.Option(help="Show the rows of BLIP's paper with their commands, and end.")
@@ -159,10 +163,13 @@ def bench(
             media=media,
             overrides=overrides or (),
             save_scores=save_scores,
+            curve=curve,
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         )
         jobs = plan(request, datetime.now())
-        runtime = Runtime(choose_device(device), precision.value, batch_size, choose_workers(workers))
+        runtime = Runtime(
+            choose_device(device), precision.value, batch_size, choose_workers(workers), int(memory * 2**30)
+        )
         if not benchmarks:
             consoles.err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
         code = _work(jobs, request, runtime, form, done)

@@ -39,6 +39,8 @@ def notes(run: Run) -> list[str]:
         found.append(f"{note['clips']:,} clips: {_sentence(note['note'])} First: {', '.join(note['first'])}.")
     if tied := sum(counts["tied"] for counts in run.details.get("ties", {}).values() if isinstance(counts, dict)):
         found.append(f"Queries with a tied rank: {tied:,}.")
+    if certificate := run.details.get("certificate"):
+        found.append(_sentence(certificate["note"]))
     if paired := run.details.get("paired"):
         found.append(_paired(run, paired))
     found += [f"Skipped: {_sentence(clip.reason)}" for clip in run.coverage.skipped[:NAMED_CLIPS]]

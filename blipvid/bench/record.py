@@ -22,6 +22,7 @@ from blipvid.core.types import Result
 RECORD, PREDICTIONS, TABLE, SCORES = "run.json", "predictions.jsonl", "table.md", "scores.safetensors"
 SUBMISSIONS = "submission*.json"
 """Names of files that evaluation servers take."""
+CURVE, CURVE_PICTURE = "curve.csv", "curve.png"
 
 
 class ModelRecord(Settings):
@@ -200,7 +201,7 @@ def write_run(folder: Path, run: Run, result: Result, table: str) -> None:
         ConfigError: The folder cannot be written.
     """
     try:
-        for name in (RECORD, SCORES):
+        for name in (RECORD, SCORES, CURVE, CURVE_PICTURE):
             (folder / name).unlink(missing_ok=True)
         for path in folder.glob(SUBMISSIONS):
             path.unlink()

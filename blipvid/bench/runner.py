@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import blipvid
+from blipvid.bench.labels import terms_of
 from blipvid.bench.layout import markdown_page
 from blipvid.bench.protocol import caveats, protocol_sentence, published_beside, why_not_comparable
 from blipvid.bench.record import Coverage, DataRecord, ModelRecord, Run, SkippedClip, reserved, write_run
+from blipvid.bench.rerank_curve import write_curve
 from blipvid.core.errors import BlipvidError, ConfigError
 from blipvid.core.protocols import Progress
 from blipvid.core.types import Result, Runtime
@@ -47,6 +49,7 @@ class Request:
         media: Media pattern in place of the benchmark's own.
         overrides: `key=value` each.
         save_scores: Whether score matrices are written.
+        curve: Whether recall by the number of re-ranked candidates is written.
         command: The command line, for the record.
     """
 
@@ -59,6 +62,7 @@ class Request:
     media: str | None = None
     overrides: Sequence[str] = ()
     save_scores: bool = False
+    curve: bool = False
     command: Sequence[str] = ()
 
 
@@ -97,6 +101,8 @@ def plan(request: Request, now: datetime) -> list[Job]:
     specs = _all_or_error(
         [partial(load_benchmark, name, request.overrides, request.annotations, request.media) for name in named]
     )
+    if request.curve and not any(getattr(spec.settings, "rerank_top_k", 0) for spec in specs):
+        raise ConfigError("--curve shows what re-ranking does, and nothing is re-ranked; leave it out.")
     pairs = [(spec, model) for spec in specs for model in (request.models or [_own_model(spec)])]
     models = _all_or_error([partial(load_spec, model) for _, model in pairs])
     of_what = "demo" if not request.benchmarks else specs[0].name
@@ -145,6 +151,8 @@ def run(job: Job, request: Request, runtime: Runtime, progress: Progress) -> Run
         timings = {"prepare": prepared - begin, "evaluate": time.perf_counter() - prepared}
         record = _record(spec, request, runtime, loaded, data, result, started, timings)
         write_run(job.folder, record, result, markdown_page(record))
+        if request.curve and result.curve:
+            write_curve(job.folder, result.curve, record.name, terms_of(record))
     return record
 
 

@@ -39,10 +39,6 @@ class Texts:
     def __len__(self) -> int:
         return self.ids.shape[0]
 
-    def take(self, index: torch.Tensor) -> "Texts":
-        """Returns the texts at `index` (int64, any length), in that order."""
-        return Texts(self.ids[index], self.mask[index], self.embeds[index])
-
 
 @dataclass(frozen=True, slots=True)
 class QuestionStates:

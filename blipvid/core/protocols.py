@@ -1,6 +1,7 @@
 """What the floors ask of each other. A protocol is asked for with isinstance, never flagged."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -99,6 +100,10 @@ class VisualMemory(Protocol):
     """What a text tower needs of one clip, made once and shared by every text that meets the clip."""
 
 
+class PreparedTexts(Protocol):
+    """What a matcher makes of texts before any clip, once for all clips."""
+
+
 @runtime_checkable
 class Matcher(Protocol):
     """Looks at a clip and a text together and says how well they match."""
@@ -107,8 +112,21 @@ class Matcher(Protocol):
         """Prepares one clip from its tokens (N*T, D)."""
         ...
 
-    def match(self, memory: VisualMemory, texts: "Texts") -> "torch.Tensor":
-        """Returns (Q,) float32 matching logits (index 1 of the two-way head) of the texts with the clip."""
+    def prepare_texts(self, texts: "Texts", memory_bytes: int) -> PreparedTexts:
+        """Prepares Q texts; this and matching them take at most `memory_bytes` besides weights and clips."""
+        ...
+
+    def match(self, memory: VisualMemory, texts: PreparedTexts, rows: "torch.Tensor") -> "torch.Tensor":
+        """Returns (R,) float32 matching logits (index 1 of the two-way head) of the texts at `rows` (R,) int64."""
+        ...
+
+
+@runtime_checkable
+class ExactMatcher(Matcher, Protocol):
+    """A matcher that can also compute in fp32 where its own precision is a lower one."""
+
+    def exactly(self) -> AbstractContextManager[None]:
+        """Returns a context in which everything is computed in fp32, the preparing of texts included."""
         ...
 
 

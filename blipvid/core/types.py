@@ -230,7 +230,8 @@ class Runtime:
         precision: `fp32`, `bf16` or `fp16` for the encoders.
         batch_size: Frames that go through the vision tower at once.
         workers: Decoding processes; 0 decodes in the main process.
-        memory_bytes: Features above this many bytes go to a memory-mapped file.
+        memory_bytes: Features and scores above this many bytes go to memory-mapped files; matching works in a small
+            part of it.
     """
 
     device: str = "cpu"
@@ -254,6 +255,8 @@ class Result:
         details: What the record keeps besides: ties, pairs scored, backends, paired tests.
         scores: Dense matrices by name for `--save-scores`, or None where they were not asked for.
         submission: What an evaluation server takes: file name, which begins with `submission`, -> JSON value.
+        curve: Figures for each number of re-ranked candidates: `k` from 0 and, for each of them, metrics by name; empty
+            where nothing was re-ranked.
     """
 
     metrics: Mapping[str, float]
@@ -265,3 +268,4 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, npt.NDArray[np.generic]] | None = None
     submission: Mapping[str, Any] | None = None
+    curve: Mapping[str, Sequence[float]] = field(default_factory=dict)

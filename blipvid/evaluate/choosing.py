@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from blipvid.core.features import Features, Texts
+from blipvid.core.features import Features
 from blipvid.core.protocols import (
     Answerer,
     ClipEncoder,
@@ -34,8 +34,9 @@ from blipvid.evaluate.questions import (
     of_clips,
     visit_clips,
 )
+from blipvid.evaluate.rerank import work_bytes
 from blipvid.evaluate.seconds import Seconds
-from blipvid.evaluate.texts import TEXT_CHUNK, encode_texts
+from blipvid.evaluate.texts import encode_texts
 
 Ints = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
@@ -103,9 +104,12 @@ class MatchOptions:
         model: Encodes and matches.
         settings: Words and word pieces to keep.
         progress: Told of texts encoded.
+        memory_bytes: The budget of the run.
     """
 
-    def __init__(self, items: ChoiceSet, model: Retriever, settings: ChoiceSettings, progress: Progress) -> None:
+    def __init__(
+        self, items: ChoiceSet, model: Retriever, settings: ChoiceSettings, progress: Progress, memory_bytes: int
+    ) -> None:
         self._items, self._model = items, model
         texts = [
             f"{question} {option}".strip()
@@ -113,6 +117,7 @@ class MatchOptions:
             for option in options
         ]
         self._texts, row = encode_texts(texts, model, settings.caption_words, settings.text_tokens, progress)
+        self._prepared = model.prepare_texts(self._texts, work_bytes(memory_bytes))
         self._rows = np.split(row, np.cumsum([len(options) for options in items.options])[:-1])
         self._asked = of_clips(items.question_clip, len(items.clips))
         self._kept = f"{settings.caption_words} words and {settings.text_tokens} word pieces"
@@ -123,21 +128,15 @@ class MatchOptions:
         if not asked:
             return
         rows, place = np.unique(np.concatenate([self._rows[question] for question in asked]), return_inverse=True)
-        memory = self._model.remember(features.tokens[0])
-        found = []
-        for start in range(0, len(rows), TEXT_CHUNK):
-            texts = self._take(rows[start : start + TEXT_CHUNK])
-            cosine = texts.embeds @ features.embeds[0].to(texts.embeds.device)
-            found.append(self._model.match(memory, texts).float() + cosine)
-        of_texts = torch.cat(found).cpu().numpy()
+        memory, chosen = self._model.remember(features.tokens[0]), torch.from_numpy(rows)
+        embeds = self._texts.embeds[chosen.to(self._texts.embeds.device)]
+        cosine = embeds @ features.embeds[0].to(embeds.device)
+        of_texts = (self._model.match(memory, self._prepared, chosen).float() + cosine).cpu().numpy()
         if not np.isfinite(of_texts).all():
             raise not_finite(self._items.clips[clip].id, "matching scores")
         ends = np.cumsum([len(self._rows[question]) for question in asked])
         for question, own in zip(asked, np.split(of_texts[place.reshape(-1)], ends[:-1]), strict=True):
             scores[question, : len(own)] = own
-
-    def _take(self, rows: Ints) -> Texts:
-        return self._texts.take(torch.from_numpy(rows).to(self._texts.ids.device))
 
     def finish(self, scores: Scores) -> tuple[Scores, dict[str, Any]]:
         """Returns the rows of every question and what the record keeps."""
@@ -192,7 +191,7 @@ def evaluate_choosing(
     if settings.choose_by == "rank":
         way = RankOptions(items, model, settings, seconds)
     else:
-        way = MatchOptions(items, model, settings, progress)
+        way = MatchOptions(items, model, settings, progress, runtime.memory_bytes)
     seconds.end("texts")
     scores = np.full((len(items.questions), max(map(len, items.options))), np.nan, np.float32)
 

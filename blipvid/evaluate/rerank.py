@@ -16,8 +16,14 @@ from blipvid.core.protocols import Matcher, Progress
 from blipvid.evaluate.similarity import Similarity
 from blipvid.evaluate.store import FeatureStore
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
 UNRANKED = -100.0
 """Score of a pair that was not re-ranked. Source: salesforce/BLIP eval_retrieval_video.py, `evaluation`."""
+
+WORK_SHARE = 16
+LEAST_WORK_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,74 +36,127 @@ class Candidates:
         n_columns: Columns of the full matrix.
     """
 
-    index: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32]
+    index: Ints
+    scores: Floats
     n_columns: int
 
-    def rows(self, part: slice) -> npt.NDArray[np.float32]:
+    def rows(self, part: slice) -> Floats:
         """Returns the full rows (A', n_columns) in a slice."""
         full = np.full((len(self.index[part]), self.n_columns), UNRANKED, np.float32)
         np.put_along_axis(full, self.index[part], self.scores[part], axis=1)
         return full
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "Candidates":
-        """Returns the candidates of some rows, in that order."""
-        return Candidates(self.index[rows], self.scores[rows], self.n_columns)
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The pairs of clip and text that either direction asks for, each once, sorted by clip.
+
+    Attributes:
+        clip: (P,) int64, out of V.
+        text: (P,) int64, out of the U distinct texts.
+        t2v_index: (Q, k) clips that each text is to be matched with.
+        v2t_index: (V, k') texts, out of Q, that each clip is to be matched with.
+        t2v: (Q, k) the pair of each of these.
+        v2t: (V, k') likewise.
+        n_clips: V.
+    """
+
+    clip: Ints
+    text: Ints
+    t2v_index: Ints
+    v2t_index: Ints
+    t2v: Ints
+    v2t: Ints
+    n_clips: int
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def candidates(self, scores: Floats) -> tuple[Candidates, Candidates]:
+        """Returns both directions, text-to-video first, with the scores (P,) of the pairs."""
+        return (
+            Candidates(self.t2v_index, scores[self.t2v], self.n_clips),
+            Candidates(self.v2t_index, scores[self.v2t], len(self.t2v_index)),
+        )
 
 
-def rerank(
-    model: Matcher,
-    store: FeatureStore,
-    texts: Texts,
-    similarity: Similarity,
-    t2v_index: npt.NDArray[np.int64],
-    v2t_index: npt.NDArray[np.int64],
-    clip_ids: list[str],
-    progress: Progress,
-) -> tuple[Candidates, Candidates, int]:
-    """Scores the union of the candidates of both directions.
+def unite(t2v_index: Ints, v2t_index: Ints, text_row: Ints) -> Pairs:
+    """Finds the pairs that either direction asks for.
 
-    The score is the matching logit plus the cosine, in float32.
+    Args:
+        t2v_index: (U, k) clips that each distinct text is to be matched with.
+        v2t_index: (V, k') texts, out of Q, that each clip is to be matched with.
+        text_row: (Q,) for each text its distinct text.
+    """
+    n_clips, n_texts = len(v2t_index), len(t2v_index)
+    t2v_keys = t2v_index * n_texts + np.arange(n_texts)[:, None]
+    v2t_keys = np.arange(n_clips)[:, None] * n_texts + text_row[v2t_index]
+    keys, place = np.unique(np.concatenate([t2v_keys.ravel(), v2t_keys.ravel()]), return_inverse=True)
+    t2v, v2t = np.split(place.reshape(-1), [t2v_keys.size])
+    clip, text = np.divmod(keys, n_texts)
+    of_texts = t2v.reshape(t2v_keys.shape)[text_row]
+    return Pairs(clip, text, t2v_index[text_row], v2t_index, of_texts, v2t.reshape(v2t_keys.shape), n_clips)
+
+
+def work_bytes(memory_bytes: int) -> int:
+    """Returns what matching may work in, a part of the budget of the run: 256 MiB of the usual 4 GiB."""
+    return max(memory_bytes // WORK_SHARE, LEAST_WORK_BYTES)
+
+
+class Reranker:
+    """Scores pairs: matching logit plus cosine, in float32.
 
     Args:
         model: Matches texts with a clip.
         store: Tokens of the V clips.
         texts: The U distinct texts.
-        similarity: Cosines of the clips and of the Q texts.
-        t2v_index: (U, k) clips that each distinct text is to be matched with.
-        v2t_index: (V, k') texts, out of Q, that each clip is to be matched with.
+        similarity: Cosines of the clips and of the texts.
         clip_ids: (V,) for messages.
-        progress: Told of each clip.
-
-    Returns:
-        t2v over the U distinct texts, v2t over the V clips, and the number of pairs scored.
-
-    Raises:
-        BlipvidError: A score is not finite.
+        memory_bytes: The budget of the run; matching takes `work_bytes` of it.
 
     Source: salesforce/BLIP eval_retrieval_video.py, `evaluation`, which scores both directions apart.
     """
-    n_clips, n_texts = similarity.cosine.shape
-    t2v_keys = t2v_index * n_texts + np.arange(n_texts)[:, None]
-    v2t_keys = np.arange(n_clips)[:, None] * n_texts + similarity.text_row[v2t_index]
-    pairs, place = np.unique(np.concatenate([t2v_keys.ravel(), v2t_keys.ravel()]), return_inverse=True)
-    clip_of, text_of = np.divmod(pairs, n_texts)
-    begin = np.searchsorted(clip_of, np.arange(n_clips + 1))
 
-    scores = np.empty(len(pairs), np.float32)
-    progress("re-ranking", 0, n_clips)
-    for clip in range(n_clips):
-        own = slice(begin[clip], begin[clip + 1])
-        rows = torch.from_numpy(text_of[own]).to(texts.ids.device)
-        logits = model.match(model.remember(store.get(clip)), texts.take(rows)).float().cpu().numpy()
-        scores[own] = logits + similarity.cosine[clip, text_of[own]]
-        if not np.isfinite(scores[own]).all():
-            raise BlipvidError(
-                f"clip '{clip_ids[clip]}': the matching head gives scores that are not finite; "
-                "try precision fp32, and check the checkpoint."
-            )
-        progress("re-ranking", clip + 1, n_clips)
+    def __init__(
+        self,
+        model: Matcher,
+        store: FeatureStore,
+        texts: Texts,
+        similarity: Similarity,
+        clip_ids: list[str],
+        memory_bytes: int,
+    ) -> None:
+        self._model, self._store, self._cosine, self._clip_ids = model, store, similarity.cosine, clip_ids
+        self._texts = model.prepare_texts(texts, work_bytes(memory_bytes))
 
-    t2v = scores[place[: t2v_keys.size]].reshape(t2v_keys.shape)
-    v2t = scores[place[t2v_keys.size :]].reshape(v2t_keys.shape)
-    return Candidates(t2v_index, t2v, n_clips), Candidates(v2t_index, v2t, len(similarity.text_row)), len(pairs)
+    def score(self, clip: Ints, text: Ints, progress: Progress, stage: str = "re-ranking") -> Floats:
+        """Scores pairs clip by clip.
+
+        Args:
+            clip: (P,), ascending.
+            text: (P,) distinct texts.
+            progress: Told of each clip.
+            stage: What the work is called there.
+
+        Returns:
+            (P,) float32.
+
+        Raises:
+            BlipvidError: A score is not finite.
+        """
+        scores = np.empty(len(clip), np.float32)
+        clips, begins = np.unique(clip, return_index=True)
+        progress(stage, 0, len(clips))
+        for done, (one, rows) in enumerate(
+            zip(clips.tolist(), np.split(np.arange(len(clip)), begins[1:]), strict=True)
+        ):
+            memory = self._model.remember(self._store.get(one))
+            logits = self._model.match(memory, self._texts, torch.from_numpy(text[rows]))
+            scores[rows] = logits.float().cpu().numpy() + self._cosine[one, text[rows]]
+            if not np.isfinite(scores[rows]).all():
+                raise BlipvidError(
+                    f"clip '{self._clip_ids[one]}': the matching head gives scores that are not finite; "
+                    "try precision fp32, and check the checkpoint."
+                )
+            progress(stage, done + 1, len(clips))
+        return scores

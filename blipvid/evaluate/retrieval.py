@@ -5,28 +5,38 @@ in the gallery of video-to-text; every query about them, in both directions, is 
 the last item of the whole gallery in median and mean rank.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from blipvid.core.errors import DataError
-from blipvid.core.protocols import ClipEncoder, ImageEncoder, LoadClips, Matcher, Progress, Retriever, TextEncoder
+from blipvid.core.protocols import (
+    ClipEncoder,
+    ExactMatcher,
+    ImageEncoder,
+    LoadClips,
+    Matcher,
+    Progress,
+    Retriever,
+    TextEncoder,
+)
 from blipvid.core.settings import RetrievalSettings
 from blipvid.core.types import Result, RetrievalSet, Runtime
+from blipvid.evaluate.certificate import certify
 from blipvid.evaluate.directions import LISTED, Direction, text_to_video, video_to_text
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.metrics import Ranks, figures
-from blipvid.evaluate.rerank import UNRANKED, Candidates, rerank
+from blipvid.evaluate.rerank import UNRANKED, Candidates, Floats, Ints, Pairs, Reranker, unite
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.similarity import Similarity
 from blipvid.evaluate.statistics import bootstrap_details, clustered, paired_details, rank_intervals
 from blipvid.evaluate.store import FeatureStore
+from blipvid.evaluate.sweep import recall_by_k
 from blipvid.evaluate.texts import encode_texts
-
-Ints = npt.NDArray[np.int64]
 
 CLUSTERS = "clips with all their queries"
 
@@ -74,8 +84,8 @@ def evaluate_retrieval(
             "check the annotation file, its mapped fields and any limit."
         )
     seconds = Seconds()
-    exact = torch.float32 if runtime.precision == "fp32" else torch.float16
-    with FeatureStore(exact, runtime.device, runtime.memory_bytes) as store:
+    kept_as = torch.float32 if runtime.precision == "fp32" else torch.float16
+    with FeatureStore(kept_as, runtime.device, runtime.memory_bytes) as store:
         embeds = []
         with ClipStream(items.clips, load, model, settings, runtime, progress) as clips:
             for _, features in clips:
@@ -88,16 +98,22 @@ def evaluate_retrieval(
         similarity = Similarity(torch.cat(embeds), texts.embeds, text_row, runtime.memory_bytes)
         t2v_index, v2t_index = best_candidates(similarity, settings.rerank_top_k or LISTED)
         seconds.end("similarity")
+        to_video = text_to_video(items, kept)
+        to_text = video_to_text(items, kept, best_in_group=settings.v2t_protocol == "best-in-group")
+        directions = (to_video, to_text)
+        pairs = unite(t2v_index, v2t_index, text_row)
+        t2v, v2t = by_cosine = pairs.candidates(similarity.cosine[pairs.clip, pairs.text])
+        certificate: dict[str, Any] = {}
         if settings.rerank_top_k:
             clip_ids = [items.clips[clip].id for clip in kept]
-            t2v, v2t, n_scored = rerank(model, store, texts, similarity, t2v_index, v2t_index, clip_ids, progress)
-        else:
-            t2v, v2t, n_scored = *by_cosine(similarity, t2v_index, v2t_index), 0
-        t2v = t2v.take(text_row)
-        seconds.end("re-ranking")
+            ranker = partial(Reranker, model, store, texts, similarity, clip_ids, runtime.memory_bytes)
+            scores = ranker().score(pairs.clip, pairs.text, progress)
+            seconds.end("re-ranking")
+            if runtime.precision != "fp32":
+                scores, certificate = _certify(model, ranker, pairs, scores, directions, settings, progress)
+                seconds.end("certificate")
+            t2v, v2t = pairs.candidates(scores)
 
-    to_video = text_to_video(items, kept)
-    to_text = video_to_text(items, kept, best_in_group=settings.v2t_protocol == "best-in-group")
     itc = {
         "t2v": to_video.rank(similarity.of_texts, settings.ties),
         "v2t": to_text.rank(similarity.of_clips, settings.ties),
@@ -105,12 +121,14 @@ def evaluate_retrieval(
     final = itc
     if settings.rerank_top_k:
         final = {"t2v": to_video.rank(t2v.rows, settings.ties), "v2t": to_text.rank(v2t.rows, settings.ties)}
-    directions = (to_video, to_text)
     metrics, bounds = _figures(directions, {"": final, "itc_": itc}, settings)
     predictions = [
         *to_video.predictions(t2v, final["t2v"], settings.ties),
         *to_text.predictions(v2t, final["v2t"], settings.ties),
     ]
+    curve = {}
+    if settings.rerank_top_k:
+        curve = _curve(settings.rerank_top_k, directions, by_cosine, (t2v, v2t), metrics, settings.ties)
     seconds.end("metrics")
 
     details: dict[str, Any] = {
@@ -118,12 +136,13 @@ def evaluate_retrieval(
         "gallery": {one.name: {"queries": len(one.query_ids), "items": one.n_items} for one in directions},
         "distinct_texts": len(texts),
         "ties": {"rule": settings.ties, **{one.name: _ties(final[one.name]) for one in directions}},
+        "features": {"kept_as": str(kept_as).removeprefix("torch.")},
         "backends": dict(clips.backends),
         "frame_notes": clips.notes,
         "seconds": seconds.spent,
     }
     if settings.rerank_top_k:
-        details |= _rerank_details(settings.rerank_top_k, t2v, v2t, n_scored, directions)
+        details |= _rerank_details(settings.rerank_top_k, t2v, v2t, len(pairs), directions) | certificate
         reranked, by_itc = ("re-ranked", final["t2v"].rank <= 1), ("cosine alone", itc["t2v"].rank <= 1)
         details["paired"] = paired_details("t2v_r1", reranked, by_itc, to_video.query_clip, "texts")
     if settings.bootstrap:
@@ -137,6 +156,7 @@ def evaluate_retrieval(
         n_clips=len(items.clips),
         n_items=len(items.texts),
         details=details,
+        curve=curve,
         scores=_dense(items, kept, similarity, t2v, v2t, bool(settings.rerank_top_k)) if save_scores else None,
     )
 
@@ -151,12 +171,43 @@ def best_candidates(similarity: Similarity, k: int) -> tuple[Ints, Ints]:
     return to_video, similarity.best(similarity.of_clips, n_clips, n_texts, min(k, n_texts))
 
 
-def by_cosine(similarity: Similarity, t2v_index: Ints, v2t_index: Ints) -> tuple[Candidates, Candidates]:
-    """Scores candidates by their cosine, for predictions without re-ranking; shapes as those of `rerank`."""
-    n_clips, n_distinct = similarity.cosine.shape
-    t2v = similarity.cosine[t2v_index, np.arange(n_distinct)[:, None]]
-    v2t = similarity.cosine[np.arange(n_clips)[:, None], similarity.text_row[v2t_index]]
-    return Candidates(t2v_index, t2v, n_clips), Candidates(v2t_index, v2t, len(similarity.text_row))
+def _certify(
+    model: Retriever,
+    ranker: Callable[[], Reranker],
+    pairs: Pairs,
+    scores: Floats,
+    directions: tuple[Direction, Direction],
+    settings: RetrievalSettings,
+    progress: Progress,
+) -> tuple[Floats, dict[str, Any]]:
+    """Returns scores that give the ranks of fp32 where the model can be asked for them, and what the record keeps."""
+    if not isinstance(model, ExactMatcher):
+        return scores, {"certificate": {"note": "the model cannot match in fp32, so its scores stand as they are"}}
+    with model.exactly():
+        exact = ranker()  # prepares the texts anew, in fp32
+
+        def score(some: Ints) -> Floats:
+            return exact.score(pairs.clip[some], pairs.text[some], progress, "checking in fp32")
+
+        surer, certificate = certify(pairs, scores, score, directions, settings.ties)
+    return surer, {"certificate": certificate}
+
+
+def _curve(
+    k: int,
+    directions: tuple[Direction, Direction],
+    by_cosine: tuple[Candidates, Candidates],
+    reranked: tuple[Candidates, Candidates],
+    itc: Mapping[str, float],
+    ties: Literal["expected", "blip"],
+) -> dict[str, list[float]]:
+    """Returns recall for 0, the cosine alone, to `k` re-ranked candidates, of each direction at each K."""
+    curve: dict[str, list[float]] = {"k": [float(n) for n in range(k + 1)]}
+    for one, cosine, scored in zip(directions, by_cosine, reranked, strict=True):
+        for key, values in recall_by_k(one, scored, cosine.scores, ties).items():
+            beyond = values[-1:] * (k - len(values))  # the gallery is no larger
+            curve[f"{one.name}_{key}"] = [itc[f"itc_{one.name}_{key}"], *values, *beyond]
+    return curve
 
 
 def _figures(

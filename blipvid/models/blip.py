@@ -3,6 +3,9 @@
 Knows no frames and no clips: a clip is the tokens of its pictures.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -35,6 +38,15 @@ class BlipModel(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    @contextmanager
+    def exactly(self) -> Iterator[None]:
+        """Has everything in the block computed in fp32, whatever the model's own precision."""
+        own, self.precision = self.precision, Precision("fp32")
+        try:
+            yield
+        finally:
+            self.precision = own
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encodes pictures (B, 3, S, S) float in [0, 1], on any device, into tokens (B, 1 + (S/patch)^2, D)."""

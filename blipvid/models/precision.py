@@ -31,3 +31,12 @@ class Precision:
         """Returns the autocast context for a device; LayerNorm and softmax stay in fp32."""
         dtype = _TYPES[self.name]
         return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+def forbid_tf32() -> None:
+    """Has GPUs compute float32 products and convolutions in float32 proper, as the published figures were.
+
+    torch lets convolutions use TF32 unless told otherwise; the run record says what was allowed.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False

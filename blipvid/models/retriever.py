@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from blipvid.core.features import Features, Texts
 from blipvid.models.blip import BlipModel
 from blipvid.models.med import MedEncoder, Memory
-from blipvid.models.packed import first_states
+from blipvid.models.packed import PreparedTexts, first_states
 from blipvid.models.spec import ModelSpec
 from blipvid.models.tokenizer import Tokenizer
 
@@ -67,20 +67,35 @@ class BlipRetriever(BlipModel):
         """Makes the memory of one clip from its tokens (N*T, D)."""
         return self.text_encoder.remember(tokens[None].to(self.device))
 
-    def match(self, memory: Memory, texts: Texts) -> torch.Tensor:
-        """Scores texts against one clip.
+    def prepare_texts(self, texts: Texts, memory_bytes: int) -> PreparedTexts:
+        """Does the part of matching texts that no clip changes.
 
         Args:
-            memory: The clip, from `remember`.
             texts: Q texts, from `encode_texts`.
+            memory_bytes: What this and matching may take besides weights and clips.
 
         Returns:
-            (Q,) float32 matching logits.
+            The texts as `match` takes them.
         """
         # parity: the official evaluation opens a grounded text with [ENC], the ITM demo class with [CLS]; only [ENC]
         # gives the published scores (tests/parity/test_retrieval.py)
         ids = texts.ids.clone()
         ids[:, 0] = self.tokenizer.enc
         with self.precision.context(self.device):
-            states = first_states(self.text_encoder, ids, texts.mask, memory)
-            return self.itm_head(states)[:, MATCH].float()
+            return PreparedTexts(self.text_encoder, ids, texts.mask, memory_bytes)
+
+    def match(self, memory: Memory, texts: PreparedTexts, rows: torch.Tensor) -> torch.Tensor:
+        """Scores texts against one clip.
+
+        Args:
+            memory: The clip, from `remember`.
+            texts: Texts, from `prepare_texts`.
+            rows: (R,) int64, which of them.
+
+        Returns:
+            (R,) float32 matching logits.
+        """
+        with self.precision.context(self.device):
+            states = texts.first_states(rows.cpu(), memory)
+        # the head stays in fp32: two digits of a half precision would make ties of close scores
+        return self.itm_head(states.float())[:, MATCH]

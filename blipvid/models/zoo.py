@@ -14,7 +14,7 @@ from blipvid.models.captioner import BlipCaptioner
 from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, file_sha256, load_into, read_state
 from blipvid.models.dialog_ranker import BlipDialogRanker
 from blipvid.models.pair_judge import BlipPairJudge
-from blipvid.models.precision import Precision
+from blipvid.models.precision import Precision, forbid_tf32
 from blipvid.models.pretrained import BlipPretrained
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import ModelSpec, Task
@@ -149,6 +149,7 @@ def load_model(
         model = build(spec, image_size)
     source, sha256 = fetch_weights(spec)
     report = load_into(model, read_state(source), str(source))
+    forbid_tf32()
     model.precision = arithmetic
     model.eval().requires_grad_(requires_grad=False).to(device)
     return LoadedModel(spec, model, report, sha256, source, image_size or spec.image_size)

@@ -8,14 +8,16 @@ import pytest
 import typer
 
 from blipvid.bench.cli import whole
+from blipvid.bench.record import read_predictions, read_run
 from tests.bench.call import call
 from tests.bench.world import World
 
 # Frozen: what a number depends on goes through --set, so that this list need not grow.
 FLAGS = {
     "bench": [
-        "--model", "--data-root", "--out", "--device", "--precision", "--batch-size", "--workers", "--limit",
-        "--format", "--save-scores", "--list", "--suite", "--annotations", "--media", "--set", "--debug",
+        "--model", "--data-root", "--out", "--device", "--precision", "--batch-size", "--workers", "--memory",
+        "--limit", "--format", "--save-scores", "--curve", "--list", "--suite", "--annotations", "--media", "--set",
+        "--debug",
     ],
     "frames": [
         "--sampler", "--count", "--size", "--resize", "--backend", "--start", "--end", "--seed", "--fps", "--sheet",
@@ -132,6 +134,23 @@ def test_a_device_that_is_not_there_is_named(world: World, tmp_path: Path):
     found = call(*world.arguments(tmp_path, "--device", "cudda"))
     assert found.code == 2
     assert "device 'cudda'" in found.err
+
+
+def test_the_memory_for_features_is_given_in_gib(world: World, tmp_path: Path):
+    assert call(*world.arguments(tmp_path / "none", "--memory", "0")).code == 0
+    assert call(*world.arguments(tmp_path / "some", "--memory", "1.5")).code == 0
+    assert [read_run(tmp_path / name).runtime["memory_bytes"] for name in ("none", "some")] == [0, 3 * 2**29]
+    assert read_predictions(tmp_path / "none") == read_predictions(tmp_path / "some")
+
+
+def test_a_run_in_half_precision_says_what_that_changed(world: World, tmp_path: Path):
+    found = call(*world.arguments(tmp_path, "--precision", "bf16"))
+    assert found.code == 0
+    record = read_run(tmp_path)
+    assert record.details["features"] == {"kept_as": "float16"}
+    assert 0 < record.details["certificate"]["error"] < 0.1
+    assert "Matching differs from fp32 by at most" in found.out
+    assert record.environment.tf32 == {"matmul": False, "convolution": False}
 
 
 def test_models_are_shown_and_converted(world: World, tmp_path: Path):

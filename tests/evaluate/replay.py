@@ -53,11 +53,14 @@ class Replay:
         self.remembered.append(int(tokens[0, 0]))
         return self.remembered[-1]
 
-    def match(self, memory: int, texts: Texts) -> torch.Tensor:
-        assert len(texts) > 0
-        rows = texts.ids[:, 1]
-        self.matched += [(memory, row) for row in rows.tolist()]
-        return self.logits[memory, rows]
+    def prepare_texts(self, texts: Texts, memory_bytes: int) -> Texts:
+        return texts
+
+    def match(self, memory: int, texts: Texts, rows: torch.Tensor) -> torch.Tensor:
+        assert len(rows) > 0
+        numbers = texts.ids[rows, 1]
+        self.matched += [(memory, number) for number in numbers.tolist()]
+        return self.logits[memory, numbers]
 
 
 def retrieval_set(text_clip: Sequence[int], n_clips: int, captions: Sequence[int] | None = None) -> RetrievalSet:

@@ -12,7 +12,7 @@ from blipvid.core.errors import BlipvidError, DataError
 from blipvid.core.features import QuestionStates, RankedAnswers, Texts
 from blipvid.core.settings import ChoiceSettings
 from blipvid.core.types import ChoiceSet, Result, Runtime
-from blipvid.evaluate import choosing, questions
+from blipvid.evaluate import questions
 from blipvid.evaluate.run import evaluate
 from tests.evaluate.echo import WORDS, Echo, clips
 from tests.evaluate.replay import Loader, Replay
@@ -126,11 +126,8 @@ LOGITS = (GENERATOR.integers(-4, 5, (4, 6)) / 4).astype(np.float32)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(_cases(["Text", "text "], [f"{number}." for number in range(6)]), st.sampled_from([1, 2, 256]))
-def test_match_equals_option_by_option(
-    monkeypatch: pytest.MonkeyPatch, case: tuple[ChoiceSet, list[int]], chunk: int
-) -> None:
-    monkeypatch.setattr(choosing, "TEXT_CHUNK", chunk)
+@given(_cases(["Text", "text "], [f"{number}." for number in range(6)]))
+def test_match_equals_option_by_option(case: tuple[ChoiceSet, list[int]]) -> None:
     items, broken = case
     model = Replay(COSINE, LOGITS)
     found = _evaluate(items, model, broken, choose_by="match")
@@ -224,8 +221,8 @@ def test_losses_that_are_not_finite_name_the_clip() -> None:
 
 def test_matching_scores_that_are_not_finite_name_the_clip() -> None:
     class Spoiled(Replay):
-        def match(self, memory: int, texts: Texts) -> torch.Tensor:
-            return super().match(memory, texts) / (1 - memory)
+        def match(self, memory: int, texts: Texts, rows: torch.Tensor) -> torch.Tensor:
+            return super().match(memory, texts, rows) / (1 - memory)
 
     items = choice_set(["", ""], [0, 1], [("Text 0", "Text 1")] * 2, [0, 0], 2)
     with pytest.raises(BlipvidError, match=r"clip 'clip1'.*matching scores that are not finite"):

@@ -31,9 +31,9 @@ class Towers:
 
 def test_what_a_model_lacks_is_said_before_any_decoding() -> None:
     loader = Loader()
-    with pytest.raises(CapabilityError, match="Towers cannot do the task 'retrieval': it lacks remember, match"):
+    with pytest.raises(CapabilityError, match="Towers cannot do the task 'retrieval': it lacks remember, prepare"):
         evaluate(retrieval_set([0, 1], 2), Towers(), loader, SETTINGS, Runtime())
-    with pytest.raises(CapabilityError, match="lacks encode_images or encode_clip; encode_texts; remember, match"):
+    with pytest.raises(CapabilityError, match="lacks encode_images or encode_clip; encode_texts; remember, prepare"):
         evaluate(retrieval_set([0, 1], 2), object(), loader, SETTINGS, Runtime())
     assert loader.asked == []
 
@@ -61,7 +61,7 @@ def test_a_retrieval_model_cannot_answer_and_hears_what_it_lacks_alone() -> None
 
 def test_what_choosing_needs_depends_on_the_way() -> None:
     loader = Loader()
-    with pytest.raises(CapabilityError, match=r"it lacks encode_texts; match\. .*`rank` takes models that answer"):
+    with pytest.raises(CapabilityError, match=r"it lacks encode_texts; prepare_texts, match\. .*`rank` takes models"):
         evaluate(CHOICES, Echo(), loader, ChoiceSettings(choose_by="match"), Runtime())
     assert loader.asked == []
     assert evaluate(CHOICES, Echo(), loader, ChoiceSettings(bootstrap=0), Runtime()).n_items == 1

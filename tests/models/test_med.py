@@ -34,7 +34,7 @@ def test_packed_reading_equals_padded_reading(
     memory = tower.remember(tokens) if with_memory else None
     plain = tower(ids, mask, memory) * mask[..., None]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed, "PACKED_TOKENS", piece)
+        patch.setattr(packed, "_tokens_at_once", lambda *_: piece)
         torch.testing.assert_close(first_states(tower, ids, mask, memory), plain[:, 0], atol=2e-6, rtol=1e-5)
         torch.testing.assert_close(all_states(tower, ids, mask, memory), plain, atol=2e-6, rtol=1e-5)
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from blipvid.core.errors import CheckpointError, ConfigError
-from blipvid.core.protocols import Retriever
+from blipvid.core.features import Features
+from blipvid.core.protocols import ExactMatcher, Retriever
+from blipvid.models.retriever import BlipRetriever
 from blipvid.models.spec import Task, VisionSize
 from blipvid.models.zoo import list_models, load_model, load_spec
 from tests.models.tiny import tiny_spec, write_model
@@ -36,6 +38,7 @@ def test_shipped_model_files() -> None:
 def test_loaded_model_is_a_retriever(tmp_path: Path) -> None:
     loaded = load_model(str(write_model(tmp_path)))
     assert isinstance(loaded.model, Retriever)
+    assert isinstance(loaded.model, ExactMatcher)
     assert not loaded.model.training
     assert len(loaded.sha256) == 64
     assert loaded.image_size == 32
@@ -51,8 +54,14 @@ def test_half_precision_is_near(tmp_path: Path, precision: str) -> None:
     assert torch.nn.functional.cosine_similarity(a.embeds, b.embeds.float()).min() > 0.999
     assert not torch.equal(a.tokens, b.tokens.float())
     texts = exact.encode_texts(["a red dog", "the cat"], 35)
-    drift = exact.match(exact.remember(a.tokens[0]), texts) - near.match(near.remember(b.tokens[0]), texts)
-    assert 0 < drift.abs().max() < 0.1
+
+    def scores(model: BlipRetriever, features: Features) -> torch.Tensor:
+        return model.match(model.remember(features.tokens[0]), model.prepare_texts(texts, 10**6), torch.arange(2))
+
+    assert 0 < (scores(exact, a) - scores(near, b)).abs().max() < 0.1
+    with near.exactly():
+        torch.testing.assert_close(scores(near, a), scores(exact, a), atol=0, rtol=0)
+    assert near.precision.name == precision
 
 
 def test_wrong_names_and_files(tmp_path: Path) -> None:

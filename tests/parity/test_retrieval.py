@@ -13,6 +13,7 @@ from blipvid.core.settings import RetrievalSettings
 from blipvid.core.types import Clip, Frames, Result, RetrievalSet, Runtime
 from blipvid.evaluate.run import evaluate
 from blipvid.models.med import Memory
+from blipvid.models.packed import PreparedTexts
 from blipvid.models.retriever import BlipRetriever
 from tests.load_goldens import Goldens
 from tests.parity.official import retriever_of, unit_range
@@ -33,8 +34,11 @@ class OnRecordedPixels:
     def remember(self, tokens: torch.Tensor) -> Memory:
         return self.model.remember(tokens)
 
-    def match(self, memory: Memory, texts: Texts) -> torch.Tensor:
-        return self.model.match(memory, texts)
+    def prepare_texts(self, texts: Texts, memory_bytes: int) -> PreparedTexts:
+        return self.model.prepare_texts(texts, memory_bytes)
+
+    def match(self, memory: Memory, texts: PreparedTexts, rows: torch.Tensor) -> torch.Tensor:
+        return self.model.match(memory, texts, rows)
 
 
 def run(goldens: Goldens, name: str, captions: list[list[str]], top_k: int, **settings: object) -> Result:
