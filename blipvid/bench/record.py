@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from blipvid.core.config import Settings, validate
 from blipvid.core.errors import ConfigError
@@ -152,6 +152,9 @@ class Run(Settings):
         environment: What the work was done on.
         timings_s: Seconds by stage.
     """
+
+    # a figure that few resamples have can lack an interval; in JSON nan is a word then, which comes back as a number
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="strings")
 
     schema_version: Literal[1] = 1
     blipvid: str

@@ -30,4 +30,4 @@ def prove_writable(folder: Path) -> None:
     probe = folder / ".probe"
     folder.mkdir(parents=True, exist_ok=True)
     probe.touch()
-    probe.unlink()
+    probe.unlink(missing_ok=True)  # another process may prove the same

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from blipvid.core.config import Settings
+from blipvid.core.config import Seed, Settings
 
 PROMPT = "a picture of "
 """What every caption begins with, unseen. Source: salesforce/BLIP configs/caption_coco.yaml."""
@@ -69,7 +69,7 @@ class TaskSettings(Settings):
 
     on_error: Literal["stop", "skip"] = "stop"
     bootstrap: int = Field(default=2000, ge=0)
-    bootstrap_seed: int = 42
+    bootstrap_seed: Seed = 42
     black_clips: Literal["blip", "scale"] = "blip"
 
 
@@ -201,7 +201,7 @@ class Writing(Settings):
     beams: int = Field(default=3, ge=1)
     repetition_penalty: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=0.9, gt=0, le=1)
-    seed: int = 42
+    seed: Seed = 42
     max_tokens: int = Field(default=20, ge=2)
     min_tokens: int = Field(default=5, ge=1)
 
@@ -232,7 +232,7 @@ class PairSettings(TaskSettings):
     sentence_words: int = Field(default=40, ge=1)
     sentence_tokens: int = Field(default=512, ge=3)
     order: Literal["fixed", "random"] = "fixed"
-    order_seed: int = 42
+    order_seed: Seed = 42
 
 
 class DialogSettings(TaskSettings):

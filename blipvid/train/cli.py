@@ -42,11 +42,18 @@ def train(
     from blipvid.train.progress import progress_on
     from blipvid.train.recipe import load_recipe
     from blipvid.train.run import run
+    from blipvid.train.states import last_whole, whole_states
 
     said = load_recipe(recipe)
     folder = out or Path("runs") / said.name
-    with progress_on(Console(), every) as progress:
-        written = run(said, folder, device.value, progress, data_root, track or ())
+    if whole_states(folder):
+        typer.echo(f"going on: {last_whole(folder)}")
+    try:
+        with progress_on(Console(), every) as progress:
+            written = run(said, folder, device.value, progress, data_root, track or ())
+    except KeyboardInterrupt:
+        typer.echo(f"stopped: {last_whole(folder)}; the same command goes on from there", err=True)
+        raise
     if PartialState().is_main_process:
         typer.echo(f"model written; evaluate it with --model {written}")
 

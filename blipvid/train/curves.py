@@ -51,6 +51,7 @@ def draw_curves(folder: Path, scores: Sequence[str] = ()) -> Path | None:
         axes[1].legend(frameon=False)
     for one in axes:
         one.set_xlabel("step")
+    for one in (*axes, rate):
         one.spines["top"].set_visible(False)
     path = folder / CURVES
     with replacing(path) as temporary:

@@ -71,11 +71,11 @@ class Length:
 
     Attributes:
         steps: Optimiser steps.
-        epoch_steps: Of one epoch.
+        epoch_steps: Of one epoch; no whole number where the last step of an epoch takes batches of the next one.
     """
 
     steps: int
-    epoch_steps: int
+    epoch_steps: float
 
     @classmethod
     def of(cls, recipe: Recipe, batches_per_epoch: int | None) -> "Length":
@@ -84,7 +84,7 @@ class Length:
         Raises:
             ConfigError: The recipe counts epochs and nothing says how long one is.
         """
-        own = None if batches_per_epoch is None else max(1, batches_per_epoch // recipe.accumulate)
+        own = None if batches_per_epoch is None else batches_per_epoch / recipe.accumulate
         epoch = recipe.epoch_steps or own
         if recipe.epochs is not None:
             if epoch is None:
@@ -92,7 +92,7 @@ class Length:
                     f"recipe '{recipe.name}' counts 'epochs', but pictures drawn without end have none; give 'steps', "
                     "or say how long an epoch is with 'epoch_steps'."
                 )
-            return cls(recipe.epochs * epoch, epoch)
+            return cls(max(1, math.floor(recipe.epochs * epoch)), epoch)
         assert recipe.steps is not None  # a recipe has one of the two
         return cls(recipe.steps, epoch or recipe.steps)
 
@@ -136,7 +136,6 @@ def train(
         objective.takes, recipe.pictures, size_px, recipe.seed, accelerator.process_index, world, data_root
     )
     length = Length.of(recipe, pictures.steps_per_epoch)
-    objective.check(recipe.pictures.batch_size * world)
     claim(folder, recipe, world)
     set_seed(recipe.seed, device_specific=True)
     if recipe.compile:
@@ -203,12 +202,23 @@ def _accelerator(
         if missing:
             raise ImportError(f"{missing} of the trackers {', '.join(trackers)} cannot be imported")
         if trackers:
-            accelerator.init_trackers(recipe.name, config={"name": recipe.name, "about": recipe.about})
+            accelerator.init_trackers(recipe.name, config=_flat(recipe.model_dump(mode="json")))
     except (ImportError, ValueError) as error:
         raise ConfigError(
             f"{str(error).rstrip('.')}; install what is missing, or ask for another --track or 'precision'."
         ) from error
     return accelerator
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Returns nested settings under dotted names, as trackers take them: numbers and texts."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{before}{key}.")
+        else:
+            found[before + key] = value if isinstance(value, int | float | str) else str(value)
+    return found
 
 
 def _learn(

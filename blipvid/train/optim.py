@@ -1,6 +1,6 @@
 """AdamW, and learning rates as pure functions of the step."""
 
-from math import cos, pi
+import math
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ def build_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.AdamW
     return torch.optim.AdamW(trainable, settings.lr, settings.betas, weight_decay=settings.weight_decay, fused=True)
 
 
-def learning_rate(step: int, steps: int, epoch_steps: int, peak: float, schedule: Schedule) -> float:
+def learning_rate(step: int, steps: int, epoch_steps: float, peak: float, schedule: Schedule) -> float:
     """Returns the learning rate of one step.
 
     Args:
@@ -37,9 +37,9 @@ def learning_rate(step: int, steps: int, epoch_steps: int, peak: float, schedule
     if step < (min(schedule.warmup_steps, epoch_steps) if by_epoch else schedule.warmup_steps):
         return schedule.warmup_lr + (peak - schedule.warmup_lr) * step / schedule.warmup_steps
     unit = epoch_steps if by_epoch else 1
-    done, all_units = step // unit, -(-steps // unit)
+    done, all_units = math.floor(step / unit), math.ceil(steps / unit)
     if schedule.kind == "cosine":
-        return (peak - schedule.min_lr) * 0.5 * (1.0 + cos(pi * done / all_units)) + schedule.min_lr
+        return (peak - schedule.min_lr) * 0.5 * (1.0 + math.cos(math.pi * done / all_units)) + schedule.min_lr
     if schedule.kind == "step":
         return max(schedule.min_lr, peak * schedule.decay**done)
     return peak

@@ -1,5 +1,6 @@
 """One recipe from beginning to end: build the model, train it, write it where `--model` finds it."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from blipvid.train.recipe import (
     VqaLosses,
 )
 from blipvid.train.start import first_model, inherit_training_state
-from blipvid.train.states import last_whole
+from blipvid.train.states import check_folder, last_whole
 from blipvid.train.validation import Validator
 
 OBJECTIVES: dict[type[Losses], type[Objective[Any, Any, Any]]] = {
@@ -68,15 +69,20 @@ def run(
         The model file (`.yaml`) of the trained model, beside its weights and vocabulary.
 
     Raises:
+        ConfigError: The folder holds a run of another recipe or cannot be written, or the objective cannot do
+            steps of so many pictures.
         CapabilityError: The objective trains another kind of model than the recipe names.
         TrainingError: See `loop.train`; or the folder cannot be written any more.
     """
+    world = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun and accelerate count processes
+    check_folder(folder, recipe, world)
     spec = load_spec(recipe.model)
     kind = OBJECTIVES[type(recipe.objective)]
     validator = Validator(recipe.validation, spec, kind.trains, folder, data_root) if recipe.validation else None
     objective = kind(first_model(recipe, spec, kind.trains), recipe.objective)
     if recipe.start_from is not None and isinstance(recipe.objective, ContrastiveLosses):
         inherit_training_state(objective, recipe.start_from)
+    objective.check(recipe.pictures.batch_size * world)
     if validator is not None:
         validator.rehearse(objective.model)
     try:

@@ -8,7 +8,7 @@ import torch
 from accelerate.utils import set_seed
 from torch import nn
 
-from blipvid.core.errors import CapabilityError, CheckpointError
+from blipvid.core.errors import CapabilityError, CheckpointError, ConfigError
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
 from blipvid.models.checkpoints import State, read_state
@@ -57,6 +57,12 @@ def first_model(recipe: Recipe, spec: ModelSpec, kind: type[M]) -> M:
         take_over(model, recipe.start_from)
     if recipe.start_waves is not None:
         add_waves(model, recipe.start_waves)
+    depth = len(model.visual_encoder.blocks)
+    if recipe.recompute_blocks > depth:
+        raise ConfigError(
+            f"'recompute_blocks' {recipe.recompute_blocks} is more than the {depth} blocks of model '{spec.name}'; "
+            f"give at most {depth}."
+        )
     recompute(model.visual_encoder, recipe.recompute_blocks)
     return model
 
@@ -121,13 +127,14 @@ def take_over_training_state(objective: nn.Module, state: Mapping[str, torch.Ten
         state: Tensors under their official names.
 
     Returns:
-        What was taken over; tensors of another shape, such as a queue of another length, are not.
+        What was taken over; tensors of another shape, such as a queue of another length, are not. Nor is the place
+        where the queue would be filled next: steps of another size begin elsewhere.
 
     Source: salesforce/BLIP models/blip.py `load_checkpoint`; so retrieval fine-tuning begins with the queue that
-    pre-training left.
+    pre-training left, and fills it from its begin.
     """
     own = objective.state_dict()
-    named = {_training_name(key): tensor for key, tensor in state.items()}
+    named = {_training_name(key): tensor for key, tensor in state.items() if key not in POINTERS}
     table = "contrast.towers.visual_encoder_m.pos_embed"
     if table in named and table in own:
         named[table] = resize_positions(named[table].float(), own[table].shape[1])
@@ -147,8 +154,11 @@ def _training_name(official: str) -> str:
     tower, _, _ = official.partition(".")
     if tower.endswith("_m"):
         return f"contrast.towers.{official}"
-    queue = {"queue_ptr": "ptr_queue"}.get(official, official)
-    return {"temp": "contrast.temperature"}.get(official, f"contrast.queue.{queue}")
+    return {"temp": "contrast.temperature"}.get(official, f"contrast.queue.{official}")
+
+
+POINTERS = ("queue_ptr", "ptr_queue")
+"""Official names of the place where the queue is filled next, in pre-training and in retrieval."""
 
 
 def add_waves(model: BlipModel, height: float) -> None:

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch.distributed.checkpoint import CheckpointException
 
 from blipvid.core.errors import ConfigError, TrainingError
-from blipvid.core.files import replacing
+from blipvid.core.files import prove_writable, replacing
 from blipvid.train.recipe import Recipe
 
 STATE = "state-"
@@ -22,40 +22,54 @@ RECIPE = "recipe.json"
 PROCESSES = "processes"
 
 
-def claim(folder: Path, recipe: Recipe, processes: int) -> None:
-    """Writes the recipe into a new folder, or makes sure that a used one holds a run of the same recipe.
+def check_folder(folder: Path, recipe: Recipe, processes: int) -> None:
+    """Makes sure that a run can be done or gone on with in a folder; nothing stays written.
 
     Raises:
         ConfigError: It holds a run of another recipe, or of as many processes as cannot go on with it; or it cannot be
             written.
     """
-    _same_as_there(
-        folder / RECIPE,
-        recipe.model_dump_json(indent=2),
-        f"{folder} holds a run of another recipe, or of this one before it was changed ({RECIPE} there); give another "
-        "--out, or delete the folder.",
-    )
-    _same_as_there(
-        folder / PROCESSES,
-        f"{processes}\n",
-        f"{folder} holds a run of another number of processes than {processes} ({PROCESSES} there), each of which has "
-        "its own share of every step and its own chance; start as many, or give another --out.",
-    )
-
-
-def _same_as_there(path: Path, said: str, refusal: str) -> None:
+    refusals = {
+        RECIPE: f"{folder} holds a run of another recipe, or of this one before it was changed ({RECIPE} there); give "
+        "another --out, or delete the folder.",
+        PROCESSES: f"{folder} holds a run of another number of processes than {processes} ({PROCESSES} there), each of "
+        "which has its own share of every step and its own chance; start as many, or give another --out.",
+    }
     try:
-        if path.is_file() and path.read_text(encoding="utf-8") != said:
-            raise ConfigError(refusal)
-        with replacing(path) as temporary:
-            temporary.write_text(said, encoding="utf-8")
+        for name, said in _said_of(recipe, processes).items():
+            if (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") != said:
+                raise ConfigError(refusals[name])
+        prove_writable(folder)
     except OSError as error:
-        raise ConfigError(f"{path.parent} cannot be written ({error.strerror}); give another --out.") from error
+        raise _unwritable(folder, error) from error
+
+
+def claim(folder: Path, recipe: Recipe, processes: int) -> None:
+    """Writes into a folder whose run it is, once it is checked.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    try:
+        for name, said in _said_of(recipe, processes).items():
+            with replacing(folder / name) as temporary:
+                temporary.write_text(said, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _said_of(recipe: Recipe, processes: int) -> dict[str, str]:
+    return {RECIPE: recipe.model_dump_json(indent=2), PROCESSES: f"{processes}\n"}
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{folder} cannot be written ({error.strerror}); give another --out.")
 
 
 def whole_states(folder: Path) -> list[tuple[int, Path]]:
     """Returns the whole states in a folder, by their steps."""
-    return sorted((int(path.name.removeprefix(STATE)), path) for path in folder.glob(f"{STATE}*"))
+    numbered = ((path.name.removeprefix(STATE), path) for path in folder.glob(f"{STATE}*"))
+    return sorted((int(number), path) for number, path in numbered if number.isdecimal())
 
 
 def resume(accelerator: Accelerator, folder: Path) -> int:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,11 @@ def test_a_record_survives_json_unchanged(tmp_path: Path):
     write_run(tmp_path / "run", run, a_result(), "table\n")
     assert read_run(tmp_path / "run") == run
     assert Run.model_validate_json(run.model_dump_json()) == run
+
+
+def test_an_interval_that_no_resample_gave_comes_back(tmp_path: Path):
+    write_run(tmp_path, a_run(intervals={"t2v_r1": (math.nan, math.nan)}), a_result(), "")
+    assert all(map(math.isnan, read_run(tmp_path).intervals["t2v_r1"]))
 
 
 def test_metrics_are_one_flat_object(tmp_path: Path):

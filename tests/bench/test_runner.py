@@ -44,7 +44,7 @@ def test_two_runs_never_share_a_folder(world: World):
 
 def test_without_a_benchmark_the_demos_run_each_on_its_own_model():
     jobs = plan(Request(), NOW)
-    assert [job.benchmark.name for job in jobs] == ["demo-qa", "demo-retrieval"]
+    assert [job.benchmark.name for job in jobs] == ["demo-caption", "demo-pairs", "demo-qa", "demo-retrieval"]
     assert all(job.model.startswith("demo-") for job in jobs)
     folder = Path("runs/20240501-123000-demo")
     assert [job.folder for job in jobs] == [folder / job.benchmark.name / job.model for job in jobs]

@@ -1,7 +1,10 @@
+import math
+
 import pytest
 from pydantic import ValidationError
 
-from blipvid.core.settings import AnsweringSettings
+from blipvid.core.config import Settings
+from blipvid.core.settings import AnsweringSettings, FrameSettings, PairSettings, TaskSettings, Writing
 
 
 def test_one_protocol_or_both() -> None:
@@ -24,3 +27,20 @@ def test_one_protocol_or_both() -> None:
 def test_settings_that_do_not_fit_together(said: dict[str, object], wrong: str) -> None:
     with pytest.raises(ValidationError, match=wrong):
         AnsweringSettings.model_validate(said)
+
+
+@pytest.mark.parametrize(
+    ("schema", "key"), [(TaskSettings, "bootstrap_seed"), (PairSettings, "order_seed"), (Writing, "seed")]
+)
+def test_seeds_are_those_that_numpy_and_torch_take(schema: type[Settings], key: str) -> None:
+    assert getattr(schema.model_validate({key: 2**31 - 1}), key) == 2**31 - 1
+    for seed in (-1, 2**31, 2**70):
+        with pytest.raises(ValidationError, match=key):
+            schema.model_validate({key: seed})
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan, "inf", "nan"])
+def test_numbers_are_finite(number: object) -> None:
+    for schema, key in ((FrameSettings, "timeout_s"), (Writing, "repetition_penalty")):
+        with pytest.raises(ValidationError, match=rf"{key}\n.*finite"):
+            schema.model_validate({key: number})

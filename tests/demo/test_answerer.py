@@ -29,7 +29,7 @@ def found() -> Result:
         question_ids=tuple(row["id"] for row in ROWS),
         question_clip=np.array([place[row["clip"]] for row in ROWS]),
         kinds=tuple(row["kind"] for row in ROWS),
-        answers=tuple(row["answer"] for row in ROWS),
+        answers=tuple((row["answer"],) for row in ROWS),
         answer_list=AnswerList("answers.txt", tuple(all_answers()), "0" * 64),
     )
     settings = benchmark.settings

@@ -26,7 +26,9 @@ def one_pair(model_file: Path, picture: Path, caption: str) -> float:
     seen = model.encode_images(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
     text = model.encode_texts([clean_caption(caption, 30)], 35)
     cosine = torch.nn.functional.normalize(seen.embeds, dim=1) @ text.embeds.T
-    return float(model.match(model.remember(seen.tokens[0]), text) + cosine[0])
+    return float(
+        model.match(model.remember(seen.tokens[0]), model.prepare_texts(text, 2**28), torch.tensor([0])) + cosine[0]
+    )
 
 
 @pytest.mark.slow

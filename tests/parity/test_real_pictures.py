@@ -37,7 +37,10 @@ def plainly(rows: list[dict[str, Any]], folder: Path, model_file: Path) -> tuple
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
         features = model.encode_images(pixels)
         cosine.append((torch.nn.functional.normalize(features.embeds, dim=1) @ texts.embeds.T)[0])
-        logits.append(model.match(model.remember(features.tokens[0]), texts))
+        ids = texts.ids.clone()
+        ids[:, 0] = model.tokenizer.enc
+        read = model.text_encoder(ids, texts.mask, model.text_encoder.remember(features.tokens))
+        logits.append(model.itm_head(read[:, 0])[:, 1])
     return torch.stack(cosine).numpy(), torch.stack(logits).numpy()
 
 

@@ -90,6 +90,20 @@ def test_what_cannot_be_had_is_named(tmp_path: Path, key: str, what: str) -> Non
         first_model(recipe, load_spec(recipe.model), BlipPretrained)
 
 
+@pytest.mark.parametrize("name", ["none.pth", "none.safetensors", "none.npz"])
+def test_a_weight_file_that_is_not_there_is_one_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    recipe = tiny_recipe(tmp_path, SIZES, start_vision=name)
+    with pytest.raises(CheckpointError) as caught:
+        first_model(recipe, load_spec(recipe.model), BlipPretrained)
+    assert str(caught.value) == (
+        f"vision tower '{tmp_path / name}' cannot be had (there is no such file); fetch it, or mend key 'start_vision' "
+        "of the recipe."
+    )
+    assert not caplog.records
+
+
 def test_towers_of_other_sizes_are_refused(tmp_path: Path, model: BlipPretrained) -> None:
     bert(tmp_path / "bert", len(model.tokenizer), intermediate_size=48)
     recipe = tiny_recipe(tmp_path, SIZES, start_text=str(tmp_path / "bert"))

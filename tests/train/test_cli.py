@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from blipvid.train import loop
+from blipvid.train.states import write_metrics
 from tests.bench.call import call
 from tests.train.tiny import write_recipe
 
@@ -32,3 +34,23 @@ def test_a_tracker_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert found.code == 2
     assert "tensorbored" in found.err
     assert len(found.err.strip().splitlines()) == 1
+
+
+def test_a_stopped_run_says_what_is_left_and_the_next_one_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("train", str(write_recipe(tmp_path)), "--out", str(tmp_path / "out"), "--device", "cpu")
+
+    def stopping(file: object, step: int, values: object) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+        write_metrics(file, step, values)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "write_metrics", stopping)
+        stopped = call(*arguments)
+    assert stopped.code == 130
+    assert "stopped: the state of step 3" in stopped.err
+    gone_on = call(*arguments)
+    assert gone_on.code == 0
+    assert "going on: the state of step 3" in gone_on.out

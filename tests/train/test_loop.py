@@ -15,12 +15,13 @@ from blipvid.core.errors import ConfigError, TrainingError
 from blipvid.core.registry import Registry
 from blipvid.demo.pictures import draw_captioned
 from blipvid.models.zoo import load_model
-from blipvid.train.loop import Step, train
+from blipvid.train import run as run_module
+from blipvid.train.loop import Length, Step, train
 from blipvid.train.objectives.objective import Objective
 from blipvid.train.objectives.retrieval import RetrievalObjective
 from blipvid.train.pictures.batches import CAPTIONED, CaptionBatch, DrawBatch
 from blipvid.train.run import run
-from blipvid.train.states import METRICS, read_metrics
+from blipvid.train.states import METRICS, read_metrics, whole_states
 from tests.train.tiny import ANSWERER, MODEL, QUESTIONS, tiny_recipe
 
 
@@ -169,7 +170,35 @@ def test_a_queue_that_steps_do_not_fill_shows_before_any_step(tmp_path: Path) ->
     recipe = tiny_recipe(tmp_path, objective={"kind": "retrieval", "momentum": {"queue": 12}})
     with pytest.raises(ConfigError, match=r"queue of 12 places .* steps of 8 pictures.*objective\.momentum\.queue"):
         run(recipe, tmp_path / "out", "cpu")
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_folder_of_another_recipe_is_refused_before_the_model_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tiny_recipe(tmp_path, steps=1), tmp_path / "out", "cpu")
+    monkeypatch.setattr(run_module, "first_model", None)
+    with pytest.raises(ConfigError, match="another recipe"):
+        run(tiny_recipe(tmp_path, steps=2), tmp_path / "out", "cpu")
+
+
+def test_a_folder_beside_the_states_does_no_harm(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run(tiny_recipe(tmp_path), tmp_path / "out", "cpu", killer(5))
+    (tmp_path / "out" / "state-00000003.bak").mkdir()
+    assert [step for step, _ in whole_states(tmp_path / "out")] == [3]
+
+
+@pytest.mark.parametrize(
+    ("batches", "accumulate", "epochs", "steps"), [(7, 4, 2, 3), (100, 8, 2, 25), (3, 4, 2, 1), (5, 1, 3, 15)]
+)
+def test_epochs_are_passes_over_the_data_whatever_is_accumulated(
+    tmp_path: Path, batches: int, accumulate: int, epochs: int, steps: int
+) -> None:
+    recipe = tiny_recipe(tmp_path, steps=None, epochs=epochs, accumulate=accumulate)
+    length = Length.of(recipe, batches)
+    assert length.steps == steps
+    assert length.epoch_steps * accumulate == batches
 
 
 @pytest.mark.parametrize(("kind", "sizes"), [("retrieval", MODEL), ("vqa", ANSWERER)])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from blipvid.core.errors import CapabilityError, CheckpointError
+from blipvid.core.errors import CapabilityError, CheckpointError, ConfigError
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.retriever import BlipRetriever
 from blipvid.models.vision import resize_positions
@@ -48,7 +48,7 @@ def test_waves_change_the_position_table_alone(tmp_path: Path) -> None:
 
 def test_a_run_can_go_on_from_a_trained_model(tmp_path: Path) -> None:
     first = run(tiny_recipe(tmp_path, steps=2), tmp_path / "first", "cpu")
-    still = tiny_recipe(tmp_path, steps=1, start_from=str(first), optimiser={"lr": 1e-12})
+    still = tiny_recipe(tmp_path, steps=1, start_from=str(first), optimiser={"lr": 1e-12}, schedule={"warmup_lr": 0.0})
     second = run(still, tmp_path / "second", "cpu")
     before, after = (load_model(str(path)).model.state_dict() for path in (first, second))
     for key in before:
@@ -111,3 +111,24 @@ def test_a_decoder_that_looked_at_wider_pictures_makes_its_keys_anew(tmp_path: P
     anew = {key for key in given if key in taken and not torch.equal(given[key], taken[key])}
     layer = "text_decoder.bert.encoder.layer.0.crossattention.self"
     assert anew == {f"{layer}.key.weight", f"{layer}.value.weight"}
+
+
+def test_more_recomputed_blocks_than_there_are_is_refused(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, recompute_blocks=2)
+    with pytest.raises(ConfigError, match=r"'recompute_blocks' 2 is more than the 1 blocks of model 'tiny'"):
+        first_model(recipe, load_spec(recipe.model), BlipRetriever)
+
+
+@pytest.mark.parametrize(("name", "length"), [("queue_ptr", 24), ("ptr_queue", 24), ("queue_ptr", 16)])
+def test_an_inherited_queue_is_filled_from_its_begin_by_steps_of_any_size(
+    tmp_path: Path, name: str, length: int
+) -> None:
+    recipe = tiny_recipe(tmp_path, objective={"kind": "retrieval", "momentum": {"queue": 24}})
+    objective = RetrievalObjective(first_model(recipe, load_spec(recipe.model), BlipRetriever), recipe.objective)
+    left = {name: torch.tensor([6]), "image_queue": torch.ones(16, length), "text_queue": torch.ones(16, length)}
+    taken = take_over_training_state(objective, left)
+    assert taken == (["contrast.queue.image_queue", "contrast.queue.text_queue"] if length == 24 else [])
+    queue = objective.contrast.queue
+    for step in range(4):
+        queue.push(torch.full((8, 16), step), torch.full((8, 16), step), torch.full((8,), step))
+    assert queue.idx_queue[0].tolist() == [3] * 8 + [1] * 8 + [2] * 8

@@ -34,5 +34,5 @@ class NlvrObjective(Objective[BlipPairJudge, PairBatch, NlvrLosses]):
         """
         model = self.model
         first, second = model.encode_images(batch.pixels.to(model.device).float() / 255.0).tokens.chunk(2)
-        logits = model.judge_pairs(first, second, batch.sentences, self.settings.max_tokens)
+        logits = model.judge_pairs(first, second, batch.sentences, self.max_tokens)
         return {"nlvr": cross_entropy(logits, batch.labels.to(model.device))}

@@ -48,6 +48,11 @@ class Objective(nn.Module, ABC, Generic[M, B, S]):
         return self
 
     @property
+    def max_tokens(self) -> int:
+        """Longest text in word pieces: what the recipe says, or what the text tower has positions for."""
+        return min(self.settings.max_tokens, self.model.max_tokens)
+
+    @property
     def learns_everything(self) -> bool:
         """Whether every step reaches every learnt parameter, which spares processes looking for those it does not."""
         return True

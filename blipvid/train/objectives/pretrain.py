@@ -53,7 +53,7 @@ class PretrainObjective(ContrastiveObjective[BlipPretrained, PretrainLosses]):
         Source: salesforce/BLIP models/blip_pretrain.py.
         """
         model, weights = self.model, self.settings.weights
-        texts, mask = (part.to(model.device) for part in model.tokenizer(batch.captions, self.settings.max_tokens))
+        texts, mask = (part.to(model.device) for part in model.tokenizer(batch.captions, self.max_tokens))
         pixels = batch.pixels.to(model.device).float() / 255.0
         features = model.encode_images(pixels)
         memory = model.text_encoder.remember(features.tokens, keep=True)

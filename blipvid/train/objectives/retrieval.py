@@ -36,8 +36,8 @@ class RetrievalObjective(ContrastiveObjective[BlipRetriever, RetrievalLosses]):
         """
         model = self.model
         together = self.settings.negatives_of_all and world_size() > 1
-        padded_to = self.settings.max_tokens if together else None  # texts of all processes must be of one length
-        tokenised = model.tokenizer(batch.captions, self.settings.max_tokens, padded_to)
+        padded_to = self.max_tokens if together else None  # texts of all processes must be of one length
+        tokenised = model.tokenizer(batch.captions, self.max_tokens, padded_to)
         texts, mask = (part.to(model.device) for part in tokenised)
         pixels, ids = batch.pixels.to(model.device).float() / 255.0, batch.ids.to(model.device)
         features = model.encode_images(pixels)

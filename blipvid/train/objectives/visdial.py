@@ -34,5 +34,5 @@ class VisdialObjective(Objective[BlipDialogRanker, DialogBatch, VisdialLosses]):
         """
         model = self.model
         tokens = model.encode_images(batch.pixels.to(model.device).float() / 255.0).tokens
-        logits = model.judge(model.remember(tokens, batch.captions), batch.dialogs, self.settings.max_tokens)
+        logits = model.judge(model.remember(tokens, batch.captions), batch.dialogs, self.max_tokens)
         return {"itm": cross_entropy(logits, batch.labels.to(model.device))}

@@ -42,17 +42,15 @@ class VqaObjective(Objective[BlipAnswerer, QuestionBatch, VqaLosses]):
         """
         model = self.model
         pictures = model.encode_images(batch.pixels.to(model.device).float() / 255.0)
-        ids, mask = self._tokenise(batch.questions, model.tokenizer.enc, self.settings.max_tokens)
+        ids, mask = self._tokenise(batch.questions, model.tokenizer.enc, self.max_tokens)
         states = model.text_encoder(ids, mask, model.text_encoder.remember(pictures.tokens))
 
         which = batch.answer_question.to(model.device)
         memory = model.text_decoder.remember(states[which], mask[which])
-        ids, mask = self._tokenise(batch.answers, model.tokenizer.dec)
+        ids, mask = self._tokenise(batch.answers, model.tokenizer.dec, model.max_tokens)
         return lm_loss(model.text_decoder(ids, mask, memory).float(), lm_labels(ids, mask), reduction="none")
 
-    def _tokenise(
-        self, texts: list[str], first: int, max_tokens: int | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _tokenise(self, texts: list[str], first: int, max_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns ids that begin with `first`, and their mask, both (texts, L), on the model's device."""
         ids, mask = (part.to(self.model.device) for part in self.model.tokenizer(texts, max_tokens))
         ids[:, 0] = first

@@ -5,6 +5,7 @@ Drawing and loading ahead is in `images.py`; this says only what is asked for an
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -53,11 +54,18 @@ class CaptionBatch:
 
     @classmethod
     def gather(cls, pixels: torch.Tensor, captions: Sequence[str], ids: torch.Tensor | None = None) -> "CaptionBatch":
-        """Makes a batch of pictures (B, 3, S, S) and the caption of each; without ids, equal captions are one."""
+        """Makes a batch of pictures (B, 3, S, S) and the caption of each; without ids, equal captions are one.
+
+        Ids last beyond the batch: a queue holds those of many steps, and other processes have batches of their own.
+        """
         if ids is None:
-            numbers = {text: place for place, text in enumerate(dict.fromkeys(captions))}
-            ids = torch.tensor([numbers[text] for text in captions])
+            ids = torch.tensor([number_of(text) for text in captions])
         return cls(pixels, list(captions), ids)
+
+
+def number_of(text: str) -> int:
+    """Returns a number of 63 bits that is the same for equal texts alone, whenever and wherever they are met."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,10 +218,18 @@ def load_batches(pictures: DrawnBatches[B] | ReadBatches[B], steps: range) -> It
     # A generator of its own: the loader must not draw from torch's, whose state a resumed run takes up again.
     own = torch.Generator()
     loader = DataLoader(pictures, batch_size=None, sampler=steps, num_workers=pictures.workers, generator=own, **ahead)
-    for loaded in loader:
-        if isinstance(loaded, BlipvidError):
-            raise loaded
-        yield loaded
+    try:
+        for loaded in loader:
+            if isinstance(loaded, BlipvidError):
+                raise loaded
+            yield loaded
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            "a process that loads pictures died, most often because memory ran out; lower 'pictures.workers' or "
+            "'pictures.batch_size' of the recipe, and start the same command again."
+        ) from error
 
 
 def open_sets(feed: Feed[Any], settings: Pictures, root: Path | None = None) -> list[PictureSet]:

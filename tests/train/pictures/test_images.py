@@ -1,4 +1,6 @@
+import os
 import pickle
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils.data import Dataset
 
 from blipvid.core.errors import ConfigError, DataError
 from blipvid.train.pictures.batches import ASKED, CAPTIONED, PAIRED, CaptionBatch, PairBatch
-from blipvid.train.pictures.images import DrawnBatches, Loaded, ReadBatches
+from blipvid.train.pictures.images import DrawnBatches, Loaded, ReadBatches, load_batches
 from blipvid.train.recipe import Pictures
 from tests.train.files import (
     batches,
@@ -286,3 +289,18 @@ def test_positions_of_an_epoch_leave_out_its_end(captions: dict[str, Any]) -> No
     own = ReadBatches(CAPTIONED, settings(captions, batch_size=5), 4, 0, rank=1, world=2)
     assert own.steps_per_epoch == 2
     assert [own.positions(step) for step in (0, 1, 2)] == [range(5, 10), range(15, 20), range(27, 32)]
+
+
+class Dies(Dataset[Any]):
+    """Stands for pictures whose loading takes the process down."""
+
+    workers = 1
+
+    def __getitem__(self, step: int) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_loading_process_that_dies_is_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"a process that loads pictures died, .*'pictures\.workers'") as caught:
+        next(load_batches(Dies(), range(3)))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
