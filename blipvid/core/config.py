@@ -6,19 +6,23 @@ This is not a configuration framework: no interpolation, no inheritance, no Pyth
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from blipvid.core.errors import ConfigError
 
 
 class Settings(BaseModel):
-    """Base of every model a person writes or reads later: unknown keys are errors, values do not change."""
+    """Base of every model a person writes or reads later: unknown keys are errors, numbers finite, values fixed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+"""What chance begins from. numpy takes none below 0 and 32 bits at most, of which one is left free because in training
+each process adds its number."""
 
 S = TypeVar("S", bound=BaseModel)
 

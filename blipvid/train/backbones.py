@@ -3,6 +3,8 @@
 Both come from the hub or from files of the same layout. Nothing here knows BLIP's own checkpoints.
 """
 
+from pathlib import Path
+
 import timm
 import torch
 from timm.models import load_state_dict
@@ -39,11 +41,16 @@ def start_vision(model: BlipModel, name: str) -> None:
     `vit_large_patch16_224_in21k`.
     """
     tower = model.visual_encoder
+    of_file = name.endswith(WEIGHT_FILES)
+    if of_file and not Path(name).is_file():
+        raise CheckpointError(
+            f"vision tower '{name}' cannot be had (there is no such file); fetch it, or mend key 'start_vision' of the "
+            "recipe."
+        )
     try:
         if name.endswith(NPZ):
             tower.load_pretrained(name)
             return
-        of_file = name.endswith(WEIGHT_FILES)
         state = load_state_dict(name) if of_file else timm.create_model(name, pretrained=True).state_dict()
         state = checkpoint_filter_fn(state, tower)
     except Exception as error:  # timm, the hub and torch each have their own

@@ -1,11 +1,12 @@
 """Training recipes: what a person writes to say how a model is made, checked before any work starts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from blipvid.core.config import Settings, did_you_mean, read_yaml, validate
+from blipvid.core.config import Seed, Settings, did_you_mean, read_yaml, validate
 from blipvid.core.errors import ConfigError
 from blipvid.core.places import definitions
 from blipvid.core.settings import PROMPT
@@ -62,6 +63,11 @@ class ContrastiveLosses(Losses):
     temperature: float = Field(default=0.07, gt=0)
     momentum: Momentum | None = Momentum()
 
+    @property
+    def compares(self) -> bool:
+        """Whether pictures and texts of a batch are compared, for which it takes two of each."""
+        return True
+
 
 class Weights(Settings):
     """What each loss of pre-training counts; the official code and the paper have 1 for all.
@@ -96,6 +102,11 @@ class PretrainLosses(ContrastiveLosses):
     max_tokens: int = Field(default=30, ge=3)
     momentum: Momentum | None = Momentum(alpha_epochs=2.0)
     weights: Weights = Weights()
+
+    @property
+    def compares(self) -> bool:
+        """Says so where ITC or ITM counts; LM takes each picture alone."""
+        return bool(self.weights.itc or self.weights.itm)
 
 
 class RetrievalLosses(ContrastiveLosses):
@@ -160,6 +171,9 @@ class VisdialLosses(Losses):
     max_tokens: int = Field(default=512, ge=3)
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Optimiser(Settings):
     """AdamW with weight decay on all parameters, as in the official code.
 
@@ -170,9 +184,9 @@ class Optimiser(Settings):
         clip_norm: Gradients are scaled down to at most this norm; None leaves them.
     """
 
-    lr: float = Field(gt=0, allow_inf_nan=False)
+    lr: float = Field(gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     clip_norm: float | None = Field(default=None, gt=0)
 
 
@@ -268,15 +282,29 @@ class Recipe(Settings):
     compile: bool = False
     recompute_blocks: int = Field(default=0, ge=0)
     validation: Validation | None = None
-    seed: int = Field(default=42, ge=0)
+    seed: Seed = 42
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpoint_steps: int = Field(default=500, ge=1)
 
     @model_validator(mode="after")
-    def _one_length(self) -> "Recipe":
+    def _fits_together(self) -> "Recipe":
+        wrong = list(self._wrong_rates())
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give one of 'steps' and 'epochs'")
+            wrong.append("give one of 'steps' and 'epochs'")
+        if isinstance(self.objective, ContrastiveLosses) and self.objective.compares and self.pictures.batch_size < 2:
+            kind = self.objective.kind
+            wrong.append(f"objective '{kind}' compares the pictures of a batch; make 'pictures.batch_size' 2 or more")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+    def _wrong_rates(self) -> Iterator[str]:
+        rates = {"min_lr": self.schedule.min_lr}
+        if self.schedule.warmup_steps:
+            rates["warmup_lr"] = self.schedule.warmup_lr
+        for key, rate in rates.items():
+            if rate > self.optimiser.lr:
+                yield f"'schedule.{key}' {rate:g} is above 'optimiser.lr' {self.optimiser.lr:g}, the highest rate"
 
 
 def list_recipes() -> list[str]:

@@ -1,12 +1,25 @@
+import math
 import re
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from blipvid.core.errors import ConfigError
 from blipvid.core.places import definitions
 from blipvid.models.zoo import load_spec
-from blipvid.train.recipe import VqaLosses, list_recipes, load_recipe
+from blipvid.train.recipe import (
+    ContrastiveLosses,
+    Momentum,
+    Optimiser,
+    PretrainLosses,
+    RetrievalLosses,
+    Schedule,
+    VqaLosses,
+    Weights,
+    list_recipes,
+    load_recipe,
+)
 from tests.train.tiny import tiny_recipe, write_recipe
 
 
@@ -46,48 +59,148 @@ def test_each_objective_has_keys_of_its_own(tmp_path: Path) -> None:
     assert isinstance(tiny_recipe(tmp_path, objective={"kind": "vqa"}).objective, VqaLosses)
 
 
-# model, pictures a step, rate, lowest rate, epochs, recomputed blocks. Source: salesforce/BLIP configs/*.yaml
-OFFICIAL = {
-    "retrieval-coco-base": ("blip-base-retrieval-coco", 32 * 8, 1e-5, 0.0, 6, 4),
-    "retrieval-coco-large": ("blip-large-retrieval-coco", 16 * 16, 5e-6, 0.0, 6, 12),
-    "retrieval-flickr-base": ("blip-base-retrieval-flickr", 32 * 8, 1e-5, 0.0, 6, 4),
-    "retrieval-flickr-large": ("blip-large-retrieval-flickr", 16 * 16, 5e-6, 0.0, 6, 10),
-    "caption-coco-base": ("blip-base-caption-capfilt-large", 32 * 8, 1e-5, 0.0, 5, 0),
-    "caption-coco-large": ("blip-large-caption", 16 * 16, 2e-6, 0.0, 5, 5),
-    "vqa-base": ("blip-vqa-capfilt-large", 16 * 16, 2e-5, 0.0, 10, 0),
-    "nlvr-base": ("blip-base-nlvr", 16 * 16, 3e-5, 0.0, 15, 0),
-    "pretrain-base": ("blip-base-14m", 75 * 8, 3e-4, 1e-6, 20, 0),
+class Told(NamedTuple):
+    """What a recipe says; of `starts` the trained model, the vision tower and the text towers."""
+
+    model: str
+    starts: tuple[str | None, str | None, str | None]
+    image_size: int
+    pictures: int
+    lr: float
+    epochs: int
+    max_tokens: int
+    drop_path: float = 0.0
+    recomputed: int = 0
+
+
+IMAGENET_AND_BERT = (None, "deit_base_patch16_224", "bert-base-uncased")
+LARGE_AND_BERT = (None, "vit_large_patch16_224.augreg_in21k", "bert-base-uncased")
+BASE, CAPFILT, LARGE = [(name, None, None) for name in ("blip-base", "blip-base-capfilt-large", "blip-large")]
+
+# Source: salesforce/BLIP configs/*.yaml and, for lengths of texts and drop-path, models/*.py
+RELEASED = {
+    "retrieval-coco-base": Told("blip-base-retrieval-coco", BASE, 384, 32 * 8, 1e-5, 6, 35, recomputed=4),
+    "retrieval-coco-large": Told("blip-large-retrieval-coco", LARGE, 384, 16 * 16, 5e-6, 6, 35, 0.1, 12),
+    "retrieval-flickr-base": Told("blip-base-retrieval-flickr", BASE, 384, 32 * 8, 1e-5, 6, 35, recomputed=4),
+    "retrieval-flickr-large": Told("blip-large-retrieval-flickr", LARGE, 384, 16 * 16, 5e-6, 6, 35, 0.1, 10),
+    "caption-coco-base": Told("blip-base-caption-capfilt-large", CAPFILT, 384, 32 * 8, 1e-5, 5, 40),
+    "caption-coco-large": Told("blip-large-caption", LARGE, 384, 16 * 16, 2e-6, 5, 40, 0.1, 5),
+    "vqa-base": Told("blip-vqa-capfilt-large", CAPFILT, 480, 16 * 16, 2e-5, 10, 35, 0.1),
+    "nlvr-base": Told("blip-base-nlvr", BASE, 384, 16 * 16, 3e-5, 15, 512, 0.1),
+    "pretrain-base": Told("blip-base-14m", IMAGENET_AND_BERT, 224, 75 * 8, 3e-4, 20, 30),
+}
+# Source: arXiv:2201.12086 section 4.1 and Table 14; what it leaves open is as in the released code
+OF_THE_PAPER = {
+    "pretrain-base-paper": Told("blip-base-14m", IMAGENET_AND_BERT, 224, 2880, 3e-4, 20, 30),
+    "pretrain-large-paper": Told("blip-large", LARGE_AND_BERT, 224, 2400, 2e-4, 20, 30, 0.1),
+    "visdial-base": Told("blip-base-visdial", BASE, 384, 240, 2e-5, 20, 512),
 }
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_recipes_hold_the_released_numbers(name: str) -> None:
-    model, pictures, lr, lowest, epochs, recomputed = OFFICIAL[name]
-    recipe = load_recipe(name)
+@pytest.mark.parametrize("name", RELEASED | OF_THE_PAPER)
+def test_recipes_hold_the_published_numbers(name: str) -> None:
+    told, recipe = (RELEASED | OF_THE_PAPER)[name], load_recipe(name)
     (processes,) = re.findall(r"For (\d+) processes", (definitions("configs/train") / f"{name}.yaml").read_text())
-    assert recipe.model == model
-    assert recipe.pictures.batch_size * int(processes) == pictures
-    assert (recipe.optimiser.lr, recipe.schedule.min_lr) == (lr, lowest)
-    assert (recipe.epochs, recipe.recompute_blocks) == (epochs, recomputed)
-    assert recipe.optimiser.weight_decay == 0.05
-    assert recipe.optimiser.clip_norm is None
+    spec = load_spec(recipe.model)
+    found = Told(
+        spec.name,
+        (recipe.start_from, recipe.start_vision, recipe.start_text),
+        spec.image_size,
+        recipe.pictures.batch_size * int(processes) * recipe.accumulate,
+        recipe.optimiser.lr,
+        recipe.epochs or 0,
+        recipe.objective.max_tokens,
+        recipe.objective.drop_path,
+        recipe.recompute_blocks,
+    )
+    assert found == told
+    assert recipe.optimiser == Optimiser(lr=told.lr, weight_decay=0.05, betas=(0.9, 0.999), clip_norm=None)
+    assert recipe.objective.text_dropout
+
+
+@pytest.mark.parametrize("name", RELEASED | OF_THE_PAPER)
+def test_rates_and_augmentation_go_as_published(name: str) -> None:
+    recipe = load_recipe(name)
     assert recipe.schedule.per == "epoch"
-    assert recipe.schedule.kind == ("step" if name == "pretrain-base" else "cosine")
-    assert recipe.pictures.augment.min_scale == (0.2 if name == "pretrain-base" else 0.5)
-    large = "-large" in name.removesuffix("-capfilt-large")
-    assert recipe.objective.drop_path == (0.1 if large or name.startswith(("vqa", "nlvr")) else 0.0)
-    if name.startswith(("pretrain", "retrieval")):
-        momentum = recipe.objective.momentum  # type: ignore[union-attr]
-        assert (momentum.momentum, momentum.queue, momentum.alpha) == (0.995, 57600, 0.4)
-        assert momentum.alpha_epochs == (2.0 if name.startswith("pretrain") else 1.0)
-    if name.startswith("retrieval"):
-        assert recipe.objective.negatives_of_all == ("coco" in name)  # type: ignore[union-attr]
+    if name.startswith("pretrain"):
+        decay = 0.85 if name.endswith("-paper") else 0.9
+        wanted = Schedule(kind="step", per="epoch", decay=decay, min_lr=1e-6, warmup_steps=3000, warmup_lr=1e-6)
+        assert recipe.schedule == wanted
+    else:
+        assert (recipe.schedule.kind, recipe.schedule.min_lr, recipe.schedule.warmup_steps) == ("cosine", 0.0, 0)
+    augment = recipe.pictures.augment
+    assert augment.min_scale == (0.2 if name.startswith("pretrain") else 0.5)
+    assert augment.flip
+    assert augment.randaugment
 
 
 @pytest.mark.parametrize(
-    ("name", "pictures", "lr"), [("pretrain-base-paper", 2880, 3e-4), ("pretrain-large-paper", 2400, 2e-4)]
+    "name", [name for name in RELEASED | OF_THE_PAPER if name.startswith(("pretrain", "retrieval"))]
 )
-def test_recipes_of_the_paper_hold_its_numbers(name: str, pictures: int, lr: float) -> None:
-    recipe = load_recipe(name)
-    assert recipe.pictures.batch_size * 32 == pictures
-    assert (recipe.optimiser.lr, recipe.schedule.decay, recipe.epochs) == (lr, 0.85, 20)
+def test_contrast_is_as_published(name: str) -> None:
+    objective = load_recipe(name).objective
+    assert isinstance(objective, ContrastiveLosses)
+    alpha_epochs = 2.0 if name.startswith("pretrain") else 1.0
+    assert objective.momentum == Momentum(momentum=0.995, queue=57600, alpha=0.4, alpha_epochs=alpha_epochs)
+    assert objective.temperature == 0.07
+    if isinstance(objective, RetrievalLosses):
+        assert objective.negatives_of_all == ("coco" in name)
+    else:
+        assert isinstance(objective, PretrainLosses)
+        assert objective.weights == Weights(itc=1, itm=1, lm=1)
+
+
+def test_every_shipped_recipe_but_those_of_the_demo_is_held_against_a_publication() -> None:
+    assert {name for name in list_recipes() if not name.startswith("demo-")} == set(RELEASED | OF_THE_PAPER)
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"optimiser": {"lr": 1e-3, "betas": [1.5, 2.0]}}, r"optimiser\.betas\.0'.*less than 1.*optimiser\.betas\.1'"),
+    ({"optimiser": {"lr": 1e-3, "betas": [0.9, 1.0]}}, r"optimiser\.betas\.1'.*less than 1 \(found 1\.0\)"),
+    ({"optimiser": {"lr": 1e-3, "betas": [-0.1, 0.9]}}, r"optimiser\.betas\.0'.*greater than or equal to 0"),
+    ({"optimiser": {"lr": math.inf}}, r"optimiser\.lr'.*finite"),
+    ({"optimiser": {"lr": 1e-3, "clip_norm": math.inf}}, r"optimiser\.clip_norm'.*finite"),
+    ({"seed": 2**70}, r"'seed'.*less than 2147483648"),
+    ({"seed": -1}, r"'seed'.*greater than or equal to 0"),
+    ({"schedule": {"min_lr": 0.1}}, r"'schedule\.min_lr' 0\.1 is above 'optimiser\.lr' 0\.002"),
+    (
+        {"schedule": {"warmup_steps": 2, "warmup_lr": 0.1}},
+        r"'schedule\.warmup_lr' 0\.1 is above 'optimiser\.lr' 0\.002",
+    ),
+    ({"schedule": {"min_lr": 0.1}, "epochs": 2}, r"'schedule\.min_lr'.*; give one of 'steps' and 'epochs'"),
+]
+
+
+@pytest.mark.parametrize(("said", "message"), WRONG)
+def test_numbers_that_cannot_be_are_named(tmp_path: Path, said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tiny_recipe(tmp_path, **said)
+
+
+def test_the_largest_seed_and_rates_that_stay_are_allowed(tmp_path: Path) -> None:
+    schedule = {"min_lr": 0.002, "warmup_steps": 1, "warmup_lr": 0.002}
+    assert tiny_recipe(tmp_path, schedule=schedule, seed=2**31 - 1).seed == 2**31 - 1
+    assert tiny_recipe(tmp_path, optimiser={"lr": 1e-12}, schedule={}).optimiser.lr == 1e-12  # without any warm-up
+
+
+@pytest.mark.parametrize(
+    ("objective", "alone"),
+    [
+        ({"kind": "retrieval"}, False),
+        ({"kind": "pretrain"}, False),
+        ({"kind": "pretrain", "weights": {"itc": 0}}, False),
+        ({"kind": "pretrain", "weights": {"itm": 0}}, False),
+        ({"kind": "pretrain", "weights": {"itc": 0, "itm": 0}}, True),
+        ({"kind": "caption"}, True),
+        ({"kind": "vqa"}, True),
+        ({"kind": "nlvr"}, True),
+        ({"kind": "visdial"}, True),
+    ],
+)
+def test_only_what_compares_needs_two_pictures(tmp_path: Path, objective: dict[str, Any], alone: bool) -> None:
+    pictures = {"source": "demo", "batch_size": 1}
+    if alone:
+        assert tiny_recipe(tmp_path, objective=objective, pictures=pictures).pictures.batch_size == 1
+    else:
+        with pytest.raises(ConfigError, match=rf"'{objective['kind']}' compares .*'pictures\.batch_size' 2 or more"):
+            tiny_recipe(tmp_path, objective=objective, pictures=pictures)

@@ -143,19 +143,14 @@ class ContrastiveObjective(Objective[R, CaptionBatch, C]):
         super().__init__(model, settings)
         self.contrast = Contrast(model, settings)
 
-    @property
-    def compares(self) -> bool:
-        """Whether any loss makes use of the contrast."""
-        return True
-
     def check(self, pictures: int) -> None:
         """Makes sure that the queue fits; see `Contrast.check`."""
-        if self.compares:
+        if self.settings.compares:
             self.contrast.check(pictures)
 
     def before_batch(self) -> None:
         """Bounds the temperature and moves the momentum towers."""
-        if self.compares:
+        if self.settings.compares:
             self.contrast.before_batch(self.model)
 
 

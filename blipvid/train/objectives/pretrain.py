@@ -35,11 +35,6 @@ class PretrainObjective(ContrastiveObjective[BlipPretrained, PretrainLosses]):
         weights = self.settings.weights
         return all((weights.itc, weights.itm, weights.lm))
 
-    @property
-    def compares(self) -> bool:
-        """ITM draws its negatives by what ITC has compared."""
-        return bool(self.settings.weights.itc or self.settings.weights.itm)
-
     def forward(self, batch: CaptionBatch, epochs: float) -> dict[str, torch.Tensor]:
         """Computes the losses of one step.
 
@@ -58,7 +53,7 @@ class PretrainObjective(ContrastiveObjective[BlipPretrained, PretrainLosses]):
         features = model.encode_images(pixels)
         memory = model.text_encoder.remember(features.tokens, keep=True)
         losses: dict[str, torch.Tensor] = {}
-        if self.compares:
+        if self.settings.compares:
             itc, itm = self._compare(pixels, features, (texts, mask), memory, epochs)
             losses |= {"itc": weights.itc * itc, "itm": weights.itm * itm}
         if weights.lm:

@@ -147,7 +147,8 @@ class Pictures(Settings):
         source: Name of an announced source, for instance `demo`: in entry-point group `blipvid.pictures` for captions,
             `blipvid.questions` for questions.
         sets: Sets of files.
-        batch_size: Pictures of one step on one device (B); of pairs, so many pairs.
+        batch_size: Pictures of one step on one device (B); of pairs, so many pairs. Objectives that compare the
+            pictures of a batch take two at least.
         workers: Processes that draw or load ahead; 0 does it between the steps.
         augment: How pictures of `sets` are changed.
         options: Handed to the source as keyword arguments.
@@ -155,7 +156,7 @@ class Pictures(Settings):
 
     source: str | None = None
     sets: list[Annotated[AnySet, Field(discriminator="kind")]] = Field(default_factory=list)
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=1)
     workers: int = Field(default=1, ge=0)
     augment: Augment = Augment()
     options: dict[str, Any] = Field(default_factory=dict)

@@ -140,10 +140,11 @@ def find_shards(patterns: Paths) -> list[Path]:
     """Finds the shards that patterns name.
 
     Raises:
+        ConfigError: A pattern cannot be read.
         DataError: A pattern matches nothing, or a file it names is missing.
     """
     written = [patterns] if isinstance(patterns, str) else patterns
-    shards = [path for pattern in written for plain in expand_urls(pattern) for path in _match(plain)]
+    shards = [path for pattern in written for plain in _without_braces(pattern) for path in _match(plain)]
     missing = [str(path) for path in shards if not path.is_file()]
     if missing:
         raise DataError(f"{len(missing):,} of {len(shards):,} shards are missing: {some(missing)}; see key 'tars'.")
@@ -179,6 +180,15 @@ def load_index(path: Path) -> Index:
     """Reads an index; its name stands for one state of one shard, so it never goes stale."""
     with np.load(path) as arrays:
         return Index(arrays["keys"], arrays["spans"])
+
+
+def _without_braces(pattern: str) -> list[str]:
+    try:
+        return list(expand_urls(pattern))
+    except (ValueError, AssertionError) as error:  # braces that do not close; a ${word} that no variable stands for
+        raise ConfigError(
+            f"'{pattern}' is no pattern of shards ({error}); write one like '{{00000..00099}}.tar' to key 'tars'."
+        ) from error
 
 
 def _match(pattern: str) -> list[Path]:

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ class OneSection(Settings):
         ({"source": "demo", "augment": {"flip": False}}, "'augment' goes with 'sets' only"),
         ({"sets": [CAPTIONS | {"weight": 1}, SHARDS]}, "all sets have a 'weight' or none"),
         ({"sets": [CAPTIONS | {"weight": 0}]}, r"pictures\.sets\.0\.weight.*greater than 0"),
+        ({"sets": [CAPTIONS | {"weight": math.inf}]}, r"pictures\.sets\.0\.weight.*finite number \(found inf\)"),
+        ({"sets": [CAPTIONS | {"weight": math.nan}]}, r"pictures\.sets\.0\.weight.*finite number \(found nan\)"),
+        ({"source": "demo", "batch_size": 0}, r"pictures\.batch_size.*greater than or equal to 1"),
         (
             {"sets": [CAPTIONS, SHARDS | {"images": "x"}]},
             r"unknown key 'pictures\.sets\.1\.images'.*kind, tars, weight",

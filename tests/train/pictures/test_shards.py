@@ -1,3 +1,4 @@
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blipvid.core.config import validate
-from blipvid.core.errors import DataError
+from blipvid.core.errors import ConfigError, DataError
 from blipvid.train.pictures.samples import BrokenSampleError
 from blipvid.train.pictures.settings import ShardSettings
 from blipvid.train.pictures.shards import WINDOW, ShardSet, WindowOrder, find_shards, index_file
@@ -98,6 +99,12 @@ def test_patterns_name_shards(tmp_path: Path) -> None:
         find_shards(str(tmp_path / "none*.tar"))
     with pytest.raises(DataError, match=r"2 of 4 shards are missing: \S+00003\.tar, \S+00004\.tar"):
         find_shards(str(tmp_path / "{00001..00004}.tar"))
+
+
+@pytest.mark.parametrize("pattern", ["x{00..tar", "x00}.tar", "x{00..01}}.tar", "${nothing}/{0..1}.tar"])
+def test_a_pattern_that_cannot_be_read_is_named(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^'{re.escape(pattern)}' is no pattern of shards \(.+\); .*key 'tars'"):
+        find_shards(["a.tar", pattern])
 
 
 def test_odd_shards_are_named(tmp_path: Path) -> None:
