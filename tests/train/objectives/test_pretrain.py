@@ -20,7 +20,8 @@ def objective(goldens: Goldens) -> PretrainObjective:
     made = PretrainObjective(pretrained_of(goldens), PretrainLosses(kind="pretrain", momentum=momentum)).eval()
     taken = take_over_training_state(made, case.tensors("weights"))
     assert {key for key in made.state_dict() if key.startswith("contrast.")} - set(taken) == {
-        "contrast.queue.idx_queue"
+        "contrast.queue.idx_queue",
+        "contrast.queue.ptr_queue",
     }
     return made
 
