@@ -39,8 +39,8 @@ TABLES: Mapping[int, str] = {
 HEADS = ("table", "benchmark", "row", "published", "checkpoint", "command")
 
 NOTES = (
-    "Where no checkpoint was released a row can be re-trained only: `blipvid train RECIPE` leaves the model that the "
-    "command names (docs/training.md). Another `start_from` is one line in a copy of the recipe.",
+    "Where no checkpoint was released a row can be re-trained only (docs/training.md); the recipe leaves the model "
+    "that the second command names.",
     "Ablations (Tables 1 to 4, 12 and 13) have no released checkpoints and no place here.",
 )
 
@@ -79,8 +79,14 @@ class SuiteRow:
 
     def command(self, data_root: Path | None) -> str:
         """The command that gives our figures beside the published ones."""
-        root = "DIR" if data_root is None else shlex.quote(str(data_root))
-        return f"python run_bench.py {self.spec.name} --model {self.model} --data-root {root}"
+        return f"python run_bench.py {self.spec.name} --model {self.model} --data-root {_quoted(data_root)}"
+
+    def training(self, data_root: Path | None) -> str:
+        """The command that makes the model first; nothing where it was released."""
+        if self.row.recipe is None:
+            return ""
+        note = f"  # a copy of the recipe with start_from: {self.row.start_from}" if self.row.start_from else ""
+        return f"blipvid train {self.row.recipe} --data-root {_quoted(data_root)}{note}"
 
     @property
     def figures(self) -> str:
@@ -88,6 +94,10 @@ class SuiteRow:
         terms = Terms("image" if self.spec.frames.of_pictures else "video", "accuracy")
         said = (f"{measure_label(name, terms)} {_printed(name, value)}" for name, value in self.row.metrics.items())
         return ", ".join(dict.fromkeys(said))  # of one figure under two protocols one
+
+
+def _quoted(data_root: Path | None) -> str:
+    return "DIR" if data_root is None else shlex.quote(str(data_root))
 
 
 def _printed(name: str, value: float) -> str:
@@ -126,8 +136,10 @@ def show_suite(form: Format, data_root: Path | None, console: "Console") -> None
         _say(f"Table {table}. {about}", console, style="bold")
         own = [line for line in cells if line[0] == str(table)]
         print_table(HEADS[1:-1], [line[1:-1] for line in own], console, words=HEADS)
-        for command in dict.fromkeys(line[-1] for line in own):  # whole lines, for a cell would break them
-            _say(command, console)
+        for row in (one for one in rows if one.table == table):  # whole lines, for a cell would break them
+            _say(f"# {row.spec.name}, {row.row.label}", console, style="dim")
+            for command in filter(None, (row.training(data_root), row.command(data_root))):
+                _say(command, console)
     for note in NOTES:
         _say(note, console, style="dim")
 

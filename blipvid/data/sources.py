@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blipvid.core.errors import DataError
+from blipvid.core.errors import ConfigError, DataError
 from blipvid.core.protocols import AnnotationReader
 from blipvid.core.registry import Registry
 from blipvid.data import nlvr2, visdial
 from blipvid.data.annotations import Row, find_annotations, read_rows, sha256_of
 from blipvid.data.dataset_schema import DatasetSpec
-from blipvid.data.files import below
+from blipvid.data.files import DATA_ROOT_VARIABLE, below, how_to_obtain
 
 READERS: Registry[AnnotationReader] = Registry(
     "blipvid.annotations", "annotation reader", {"nlvr2": nlvr2.read_pairs, "visdial": visdial.read_rounds}
@@ -54,10 +54,16 @@ def read_source(dataset: DatasetSpec, root: Path | None) -> Source:
 
 
 def _from_reader(dataset: DatasetSpec, reader: str, root: Path | None) -> Source:
+    if root is None and dataset.annotations is None:
+        raise ConfigError(
+            f"no data folder is known for annotation reader '{reader}'; give --data-root DIR or set "
+            f"${DATA_ROOT_VARIABLE}.{how_to_obtain(dataset.obtain)}"
+        )
     path = below(root, dataset.annotations or ".", dataset.obtain)
+    base = root or Path()  # of no account where the annotations are named in full
     digest = hashlib.sha256()
     rows = []
-    for number, row in enumerate(READERS.get(reader)(dataset, below(root, ".", dataset.obtain)), start=1):
+    for number, row in enumerate(READERS.get(reader)(dataset, base), start=1):
         if not isinstance(row, Mapping):
             raise DataError(f"annotation reader '{reader}': row {number} is {type(row).__name__}, not a mapping.")
         rows.append(dict(row))

@@ -197,7 +197,7 @@ def test_a_terminal_shows_a_table_for_each_of_the_paper():
     assert found.code == 0
     for table, about in TABLES.items():
         assert f"Table {table}. {about}" in found.out
-    assert "blipvid train RECIPE" in found.out
+    assert "blipvid train vqa-base --data-root '/my data'" in found.out
     commands = json.loads(call("bench", "--suite", "paper", "--data-root", "/my data", "--format", "json").out)
     assert all(line["command"].endswith("--data-root '/my data'") for line in commands)
 
@@ -212,3 +212,15 @@ def test_the_listing_needs_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_each_row_stands_before_its_own_commands():
+    lines = call("bench", "--suite", "paper").out.splitlines()
+    labels = [f"# {row.spec.name}, {row.row.label}" for row in paper_rows()]
+    assert [line for line in lines if line.startswith("# ")] == labels
+    for place, line in enumerate(lines):
+        if line == "# coco-retrieval, BLIP 14M":
+            train, bench = lines[place + 1 : place + 3]
+            assert train.startswith("blipvid train retrieval-coco-base --data-root DIR  # ")
+            assert train.endswith("start_from: blip-base-14m")
+            assert bench.startswith("python run_bench.py coco-retrieval --model runs/retrieval-coco-base/")

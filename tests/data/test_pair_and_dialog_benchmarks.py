@@ -372,3 +372,14 @@ def test_what_the_shipped_files_reproduce() -> None:
     (row,) = load_benchmark("visdial").published
     assert row.metrics == {"mrr": 69.41, "r1": 56.44, "r5": 85.90, "r10": 93.30, "mean_rank": 3.20}
     assert (row.model, row.recipe) == (None, "visdial-base")
+
+
+def test_files_named_in_full_need_no_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BLIPVID_DATA", raising=False)
+    images = [f"dev/dev-0-0-img{number}.png" for number in (0, 1)]
+    pictures = touch(tmp_path, *images)
+    (tmp_path / "dev.json").write_text(json.dumps([{"images": images, "sentence": "A dog.", "label": "True"}]))
+    spec = load_benchmark("nlvr2-dev", annotations=tmp_path / "dev.json", media=str(pictures / "{image}"))
+    assert pairs(load_set(spec, None)).sentences == ("A dog.",)
+    with pytest.raises(ConfigError, match=r"no data folder is known for nlvr2/\S+; give --data-root"):
+        load_set(load_benchmark("nlvr2-dev"), None)
