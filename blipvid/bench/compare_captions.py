@@ -12,6 +12,8 @@ from blipvid.bench.labels import ALL, CAPTION_MEASURES, FigureName
 HEADS = ("clip", "first caption", "second caption", "first annotated", "CIDEr")
 FOREMOST = "cider"
 """The measure by which changes are sorted and counted."""
+WEIGHED_BY_SET = "cider"
+"""The measure whose value of a clip is another one in another set."""
 
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
 """The predictions of both runs for one clip."""
@@ -46,7 +48,8 @@ def compare_captions(
 ) -> Compared:
     """Compares the predictions of two runs of captioning, clip by clip.
 
-    Measures that are known of each clip are compared by the exact sign test.
+    Measures that are known of each clip are compared by the exact sign test. CIDEr of one kind of clip is not: it
+    weighs words by how rare they are in that kind, and what is known of each clip was weighed over the whole set.
 
     Args:
         figures: Metric -> its value in both runs.
@@ -87,7 +90,7 @@ def _line(metric: str, one: float, other: float, pairs: Sequence[Pair]) -> Line:
 
     name = FigureName.of(metric)
     own = [pair for pair in pairs if name.kind in (ALL, pair[0].get("kind")) and _gain(name.owner, *pair) is not None]
-    if not own:
+    if not own or (name.owner == WEIGHED_BY_SET and name.kind != ALL):
         return Line(metric, one, other)
     before, after = (np.array([pair[side]["metrics"][name.owner] for pair in own]) for side in (0, 1))
     test = mcnemar(after, before)

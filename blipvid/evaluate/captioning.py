@@ -32,6 +32,7 @@ twelve layers of width 768 take 600 MB in fp32. A clip of more tokens is caption
 
 SUBMISSION = "submission.json"
 NOTHING_SCORED = f"no captions are annotated, so nothing is scored; {SUBMISSION} is to be handed in"
+CIDER_OF_ONE = "CIDEr of one clip is 0 by definition, as words weigh by how few of the clips have them; of one clip: {}"
 
 
 class CaptioningModel(ImageEncoder, Captioner, Protocol):
@@ -139,21 +140,22 @@ def evaluate_captioning(
     captions.finish()
     seconds.end("captions")
     progress("captioning", len(items.clips), len(items.clips))
-    texts, kinds = ["" if caption is None else caption.text for caption in captions.found], _counts(items)
+    texts, kinds = ["" if caption is None else caption.text for caption in captions.found], _places_of_kinds(items)
+    counts = {**{kind: len(places) for kind, places in kinds.items()}, "all": len(items.clips)}
     details: dict[str, Any] = {
         "protocols": {"caption": _how(settings)},
-        "counts": {**kinds, "all": len(items.clips)} if kinds else {},
+        "counts": counts if kinds else {},
         "references": sum(map(len, items.references)),
         "distinct_captions": len(set(texts) - {""}),
-        "notes": [] if scored else [NOTHING_SCORED],
+        "notes": _notes(counts) if scored else [NOTHING_SCORED],
     }
     metrics: dict[str, float] = {}
     intervals: dict[str, Bounds] = {}
     of_clip: Mapping[str, npt.NDArray[np.float64]] = {}
     if scored:
-        found = score_captions(texts, items.references, progress)
+        found = score_captions(texts, items.references, list(kinds.values()), progress)
         of_clip, details["not_computed"] = found.per_item, dict(found.not_computed)
-        metrics, intervals = _figures(found, texts, items, settings)
+        metrics, intervals = _figures(found, list(kinds), settings)
         if intervals:
             details["intervals"] = bootstrap_details(settings.bootstrap, settings.bootstrap_seed, {"captions": "clips"})
     seconds.end("metrics")
@@ -182,17 +184,18 @@ def _has_references(items: CaptionSet) -> bool:
     return not without
 
 
-def _figures(
-    found: CaptionScores, texts: Sequence[str], items: CaptionSet, settings: CaptionSettings
-) -> tuple[dict[str, float], dict[str, Bounds]]:
-    """Returns metrics and intervals over all clips, then over those of each kind.
+def _notes(counts: Mapping[str, int]) -> list[str]:
+    """Returns what a reader of the figures should know; `counts` are the clips of each kind and of all."""
+    alone = [kind for kind, count in counts.items() if count == 1]
+    return [CIDER_OF_ONE.format(", ".join(alone))] if alone else []
 
-    A kind is scored as a set of its own, as is done for NoCaps: CIDEr weighs words by how rare they are in the set.
-    """
+
+def _figures(
+    found: CaptionScores, kinds: Sequence[str], settings: CaptionSettings
+) -> tuple[dict[str, float], dict[str, Bounds]]:
+    """Returns metrics and intervals over all clips, then over those of each kind."""
     metrics, intervals = dict(found.metrics), _intervals(found, settings)
-    for kind in _counts(items):
-        own = [place for place, of in enumerate(items.kinds) if of == kind]
-        scores = score_captions([texts[place] for place in own], [items.references[place] for place in own])
+    for kind, scores in zip(kinds, found.subsets, strict=True):
         metrics |= {f"{name}_{kind}": value for name, value in scores.metrics.items()}
         intervals |= {f"{name}_{kind}": bounds for name, bounds in _intervals(scores, settings).items()}
     return metrics, intervals
@@ -215,9 +218,13 @@ def _how(settings: CaptionSettings) -> str:
     return "beam" if settings.beams > 1 else "greedy"
 
 
-def _counts(items: CaptionSet) -> dict[str, int]:
-    """Returns the number of clips of each kind, the commonest first; nothing where clips have no kinds."""
-    return {kind: count for kind, count in Counter(items.kinds).most_common() if kind}
+def _places_of_kinds(items: CaptionSet) -> dict[str, list[int]]:
+    """Returns the places of the clips of each kind, the commonest first; nothing where clips have no kinds."""
+    return {
+        kind: [place for place, own in enumerate(items.kinds) if own == kind]
+        for kind, _ in Counter(items.kinds).most_common()
+        if kind
+    }
 
 
 def _submission(ids: Sequence[str], texts: Sequence[str]) -> list[dict[str, Any]]:

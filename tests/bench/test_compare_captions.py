@@ -28,7 +28,13 @@ def test_measures_known_of_each_clip_are_tested_and_bleu_is_not():
     bleu, whole, out = found.lines
     assert (bleu.first, bleu.second, bleu.won, bleu.p) == (1.0, 2.0, None, None)
     assert (whole.won, whole.lost, whole.p) == (2, 1, pytest.approx(stats.binomtest(2, 3).pvalue))
-    assert (out.won, out.lost, out.p) == (1, 0, 1.0)
+    assert (out.first, out.second, out.won, out.lost, out.p) == (20.0, 90.0, None, None, None)
+
+
+def test_only_measures_that_no_set_changes_are_tested_by_kind():
+    first, second = ([row("a", said, 1.0, "out", rouge_l=value)] for said, value in (("x", 10.0), ("y", 20.0)))
+    found = compare_captions({"rouge_l_out": (10.0, 20.0), "cider_out": (1.0, 2.0)}, first, second)
+    assert [(line.won, line.lost) for line in found.lines] == [(1, 0), (None, None)]
 
 
 def test_runs_over_different_clips_are_compared_on_what_they_share():

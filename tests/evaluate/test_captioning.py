@@ -162,6 +162,33 @@ def test_what_was_not_computed_is_said_and_is_no_metric() -> None:
     assert not set(missing) & set(found.metrics)
 
 
+def test_kinds_ask_for_nothing_that_all_clips_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def meteor(said: Sequence[str], meant: Any, subsets: Sequence[Sequence[int]], progress: Any) -> list[float]:
+        asked.append((len(said), [list(places) for places in subsets]))
+        progress("METEOR", len(said), len(said))
+        return [0.3, 0.2, 0.1]
+
+    monkeypatch.setattr("blipvid.evaluate.captions.java.meteor", meteor)
+    found = run(caption_set(3, [["a dog"], ["a cat"], ["a cow"]], ["in", "out", "in"]))
+    assert asked == [(3, [[0, 2], [1]])]
+    kept = {name: found.metrics[name] for name in ("meteor", "meteor_in", "meteor_out")}
+    assert kept == pytest.approx({"meteor": 30, "meteor_in": 20, "meteor_out": 10})
+    assert found.details["not_computed"] == {"spice": "needs Java"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "alone"),
+    [(["in", "in", "out"], "out"), (["in"], "in, all"), ([""], "all"), (["in", "in"], None), (["", ""], None)],
+)
+def test_cider_of_one_clip_is_explained(kinds: list[str], alone: str | None) -> None:
+    found = run(caption_set(len(kinds), [["a dog runs"]] * len(kinds), kinds))
+    assert found.details["notes"] == ([] if alone is None else [captioning.CIDER_OF_ONE.format(alone)])
+    for kind in alone.split(", ") if alone else []:
+        assert found.metrics["cider" if kind == "all" else f"cider_{kind}"] == 0
+
+
 def test_a_clip_without_frames_is_scored_as_an_empty_caption() -> None:
     references = [["a dog runs on the grass"], ["two cats sit on a bench"], ["a man plays a guitar"]]
     broken = run(caption_set(3, references), broken=[1])

@@ -61,16 +61,23 @@ def find_java() -> str | None:
     return shutil.which("java")
 
 
-def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], progress: Progress = no_progress) -> float:
-    """Computes METEOR 1.5 of a set.
+def meteor(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    subsets: Sequence[Sequence[int]] = (),
+    progress: Progress = no_progress,
+) -> list[float]:
+    """Computes METEOR 1.5 of a set and of parts of it; every caption is compared once.
 
     Args:
         hypotheses: V tokenised captions.
         references: Tokenised references of each, at least one.
+        subsets: Places of the captions of each part, at least one.
         progress: Told of captions compared.
 
     Returns:
-        The score in [0, 1]. It is made of counts summed over the set; it is not the mean of scores of captions.
+        Scores in [0, 1], that of the set and then of each part. A score is made of counts summed over its captions; it
+        is not the mean of scores of captions.
 
     Raises:
         NotComputedError: Something is missing, or the program fails.
@@ -83,12 +90,16 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], progr
             program.say(" ||| ".join(["SCORE", *own, said.replace("  ", " ")]))
             counts.append(program.hear())
             progress("METEOR", len(counts), len(hypotheses))
-        program.say(" ||| ".join(["EVAL", *counts]))
-        answers = [program.hear() for _ in range(len(counts) + 1)]
+        return [_meteor_of(program, counts), *(_meteor_of(program, [counts[at] for at in own]) for own in subsets)]
+
+
+def _meteor_of(program: "_Program", counts: Sequence[str]) -> float:
+    program.say(" ||| ".join(["EVAL", *counts]))
+    *_, answer = [program.hear() for _ in range(len(counts) + 1)]
     try:
-        return float(answers[-1])
+        return float(answer)
     except ValueError as error:
-        raise NotComputedError(f"METEOR answered '{answers[-1]}'") from error
+        raise NotComputedError(f"METEOR answered '{answer}'") from error
 
 
 def spice(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> npt.NDArray[np.float64]:

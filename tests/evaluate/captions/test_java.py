@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from blipvid.evaluate.captions import java
@@ -47,7 +48,7 @@ def add_models(package: Path) -> None:
 def test_meteor_is_the_last_answer(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(package, ANSWERS, monkeypatch)
     told = []
-    assert java.meteor(SAID, MEANT, lambda *report: told.append(report)) == pytest.approx(0.28)
+    assert java.meteor(SAID, MEANT, progress=lambda *report: told.append(report)) == [pytest.approx(0.28)]
     assert told == [("METEOR", 1, 2), ("METEOR", 2, 2)]
     found = score_captions(SAID, MEANT)
     assert found.metrics["meteor"] == pytest.approx(28)
@@ -120,6 +121,42 @@ def test_a_spice_that_fails_costs_only_itself(
     found = score_captions(SAID, MEANT)
     assert reason in found.not_computed["spice"]
     assert "cider" in found.metrics
+
+
+def log_starts(program: str, log: Path) -> str:
+    """Lets a program note every start and every caption that it is asked to compare."""
+    noting = program.replace('if kind == "SCORE":', 'if kind == "SCORE":\n        note("caption")')
+    return f"def note(what): print(what, file=open({str(log)!r}, 'a'))\nnote('start'){noting}"
+
+
+def test_parts_of_a_set_start_no_program_again(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said, meant = [*SAID, "a cow"], [*MEANT, ["a", "b", "c"]]
+    log = package / "log"
+    add_models(package)
+    stand_in(package, log_starts(ANSWERS, log), monkeypatch)
+    monkeypatch.setattr(java, "spice", lambda *given: np.array([0.25, 0.5, 0.75]))
+    found = score_captions(said, meant, [[0, 2], [1]])
+    assert log.read_text().split() == ["start", "caption", "caption", "caption"]
+    # the program answers with what the last caption of the set counted: its references and itself
+    assert [one.metrics["meteor"] for one in (found, *found.subsets)] == pytest.approx([29, 29, 28])
+    assert [one.metrics["spice"] for one in (found, *found.subsets)] == pytest.approx([50, 50, 50])
+    assert found.subsets[0].per_item["spice"].tolist() == [25, 75]
+
+
+@pytest.mark.parametrize("program", ["\nimport time; time.sleep(60)", "\nimport sys; sys.exit(1)"])
+def test_a_program_that_fails_is_not_tried_again_for_parts(
+    package: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(java, "SPICE_S", 2.0)
+    monkeypatch.setattr(java, "SILENCE_S", 2.0)
+    add_models(package)
+    stand_in(package, log_starts(program, package / "log"), monkeypatch)
+    found = score_captions(SAID, MEANT, [[0], [1]])
+    assert (package / "log").read_text().split() == ["start", "start"]  # METEOR and SPICE
+    assert set(found.not_computed) == {"meteor", "spice"}
+    for part in found.subsets:
+        assert part.not_computed == found.not_computed
+        assert not {"meteor", "spice"} & set(part.metrics)
 
 
 def test_the_folder_of_the_package_is_found_without_importing_it() -> None:

@@ -65,7 +65,18 @@ def test_scores_that_others_print(known: Known, name: str) -> None:
 def test_meteor_that_others_print(known: Known, name: str) -> None:
     said, meant, scores = known(name)
     found = java.meteor([tokenize(one) for one in said], [[tokenize(one) for one in own] for own in meant])
-    assert found == pytest.approx(scores["METEOR"], abs=printed(scores["METEOR"]))
+    assert found == [pytest.approx(scores["METEOR"], abs=printed(scores["METEOR"]))]
+
+
+@needs_java
+@pytest.mark.java
+def test_meteor_of_a_part_is_that_of_a_set_of_its_own() -> None:
+    said = ["a man plays a guitar", "two cats", "the dog runs on grass", ""]
+    meant = [["a man is playing guitar", "a person plays"], ["cats sit", "two cats"], ["a dog runs"], ["a bus"]]
+    part = [0, 2, 3]
+    whole, of_part, of_nothing_said = java.meteor(said, meant, [part, [3]])
+    assert of_part == java.meteor([said[at] for at in part], [meant[at] for at in part])[0]
+    assert (of_part != whole, of_nothing_said) == (True, 0.0)
 
 
 @needs_java
@@ -118,6 +129,18 @@ def test_a_subset_is_a_set_of_its_own() -> None:
     meant = [["a red car"], ["a red car"], ["a dog runs"]]
     assert score_captions(said[:1], meant[:1]).metrics["cider"] == 0
     assert score_captions(said, meant).per_item["cider"][0] < score_captions(said[1:], meant[1:]).per_item["cider"][0]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_parts_score_as_sets_of_their_own(seed: int) -> None:
+    said, meant = draw_case(seed)
+    parts = [list(range(0, len(said), 2)), [len(said) - 1], list(range(len(said)))[::-1]]
+    for places, found in zip(parts, score_captions(said, meant, parts).subsets, strict=True):
+        alone = score_captions([said[v] for v in places], [meant[v] for v in places])
+        assert found.metrics == pytest.approx(alone.metrics, rel=1e-12, abs=1e-12)
+        assert found.bleu_statistics.tolist() == alone.bleu_statistics.tolist()
+        for name, values in alone.per_item.items():
+            np.testing.assert_allclose(found.per_item[name], values, rtol=1e-12, atol=1e-12, err_msg=name)
 
 
 def test_perfect_and_empty_captions() -> None:
