@@ -21,6 +21,13 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
+class Kept(StrEnum):
+    """How features are kept between runs."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
 class Resize(StrEnum):
     """How frames are brought to size, see `FrameSettings`."""
 

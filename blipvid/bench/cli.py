@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blipvid.bench import catalogue, consoles, file_commands
-from blipvid.bench.choices import Format, Precision, Suite
+from blipvid.bench import cache_commands, catalogue, consoles, file_commands
+from blipvid.bench.choices import Format, Kept, Precision, Suite
 from blipvid.core.errors import BlipvidError, ConfigError
 from blipvid.core.registry import Registry
 from blipvid.core.threads import wait_passively
@@ -17,6 +17,7 @@ from blipvid.core.threads import wait_passively
 if TYPE_CHECKING:
     from blipvid.bench.runner import Job, Request, Run
     from blipvid.core.types import Runtime
+    from blipvid.evaluate.share import Share
 
 DEMO_WORDS = (
     "This is the demo world: drawn clips of coloured shapes, and small models trained on drawn pictures. "
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(catalogue.models, name="models")
 app.add_typer(catalogue.datasets, name="datasets")
+app.add_typer(cache_commands.cache, name="cache")
 
 ANNOUNCED: Registry[Any] = Registry("blipvid.commands", "command")
 """Commands of other rooms and packages: functions as typer takes them."""
@@ -71,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BlipvidError as error:
         if "--debug" in given:
             raise
-        consoles.err().print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        consoles.failure().print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from error
     raise SystemExit(code)
 
@@ -122,6 +124,10 @@ def bench(
     form: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.RICH,
     save_scores: Annotated[bool, typer.Option("--save-scores", help="Write the score matrices.")] = False,
     curve: Annotated[bool, typer.Option("--curve", help="Write recall by the number of re-ranked candidates.")] = False,
+    cache: Annotated[
+        Kept | None,
+        typer.Option(help="Keep features of clips between runs: fp32 (exact) or fp16 (rounded, half the room)."),
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show benchmarks and models, and end.")] = False,
     suite: Annotated[
         Suite | None, typer.Option(help="Show the rows of BLIP's paper with their commands, and end.")
@@ -151,6 +157,7 @@ def bench(
         from blipvid.bench.environment import choose_workers
         from blipvid.bench.runner import Request, plan
         from blipvid.core.types import Runtime
+        from blipvid.evaluate.share import DoneElsewhere, joined
         from blipvid.models.devices import choose_device
 
         request = Request(
@@ -164,15 +171,21 @@ def bench(
             overrides=overrides or (),
             save_scores=save_scores,
             curve=curve,
-            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            cache=cache.value if cache else None,
+            command=_typed(),
         )
-        jobs = plan(request, datetime.now())
-        runtime = Runtime(
-            choose_device(device), precision.value, batch_size, choose_workers(workers), int(memory * 2**30)
-        )
-        if not benchmarks:
-            consoles.err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
-        code = _work(jobs, request, runtime, form, done)
+        with joined() as share:
+            try:
+                with share.agreed():
+                    jobs = plan(request, datetime.now())
+                    here, decoding = choose_device(device), choose_workers(workers)
+                    room = int(memory * 2**30)
+                    runtime = Runtime(here, precision.value, batch_size, decoding, room, processes=share.count)
+                if not benchmarks:
+                    consoles.err().print(DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
+                code = _work(jobs, request, runtime, form, share, done)
+            except DoneElsewhere as end:
+                code = end.exit_code
         if not benchmarks:
             consoles.err().print(AFTER_DEMO_WORDS, style="bold", highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
@@ -186,24 +199,41 @@ def bench(
     raise typer.Exit(code)
 
 
-def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: Format, done: "list[Run]") -> int:
-    """Does all jobs; one that fails loses none of the others. Adds records to `done`, returns the exit code."""
+def _typed() -> list[str]:
+    """Returns the command line for the record."""
+    program = Path(sys.argv[0]).name
+    return [*(["python", "-m", "blipvid.bench"] if program == "__main__.py" else [program]), *sys.argv[1:]]
+
+
+def _work(
+    jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: Format, share: "Share", done: "list[Run]"
+) -> int:
+    """Does all jobs; one that fails loses none of the others.
+
+    Adds records to `done`, on the first of several processes, and returns the exit code.
+    """
     from blipvid.bench import layout
     from blipvid.bench.progress import progress_on
     from blipvid.bench.runner import run
+    from blipvid.evaluate.share import DoneElsewhere
 
     err = consoles.err()
     shown = consoles.out() if form is Format.RICH else err
     failed: list[tuple[Job, BlipvidError]] = []
+    code = 0
     for number, job in enumerate(jobs, start=1):
         if len(jobs) > 1:
             err.print(f"[{number} of {len(jobs)}] {job.name}", style="bold", markup=False, highlight=False)
         try:
-            with progress_on(err) as progress:
-                record = run(job, request, runtime, progress)
+            with progress_on(err) as progress, share.agreed():
+                record = run(job, request, runtime, progress, share)
+        except DoneElsewhere as end:
+            code = max(code, end.exit_code)
+            continue
         except BlipvidError as error:
             if len(jobs) == 1:
                 raise
+            code = max(code, error.exit_code)
             failed.append((job, error))
             err.print(f"error: {job.name}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             continue
@@ -218,7 +248,7 @@ def _work(jobs: "Sequence[Job]", request: "Request", runtime: "Runtime", form: F
     if failed:
         names = ", ".join(job.name for job, _ in failed)
         err.print(f"{len(failed)} of {len(jobs)} runs failed: {names}", style="red", markup=False, soft_wrap=True)
-    return max((error.exit_code for _, error in failed), default=0)
+    return code
 
 
 app.command()(file_commands.frames)

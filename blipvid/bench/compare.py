@@ -154,6 +154,7 @@ def _settings(run: Run) -> dict[str, Any]:
             "answer list": run.details.get("answer_list", {}).get("sha256", "")[:12],
             "model": {"name": run.model.name, "sha256": run.model.sha256[:12], "image_size": run.model.image_size},
             "precision": run.runtime["precision"],
+            "features kept as": run.details.get("cache", {}).get("kept_as", "fp32"),
             "device": run.environment.device,
             "tf32": run.environment.tf32,
             "blipvid": run.blipvid,

@@ -7,17 +7,21 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from blipvid.bench.record import Environment
+from blipvid.core.processes import this_process
 
 PACKAGES = ("torch", "timm", "transformers", "numpy", "scipy", "av", "decord", "safetensors")
 MOST_WORKERS = 4
 
 
 def choose_workers(workers: int | None) -> int:
-    """Returns the number of decoding processes: as asked for, else one for each core up to four."""
+    """Returns the number of decoding processes of this process: as asked for, else one for each core up to four.
+
+    Processes that share the work of a machine share its cores.
+    """
     if workers is not None:
         return workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_WORKERS)
+    return max(1, min(cores // this_process().local_count, MOST_WORKERS))
 
 
 def package_version(name: str) -> str | None:

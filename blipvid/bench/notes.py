@@ -19,9 +19,13 @@ NAMED_CLIPS = 10
 def title(run: Run) -> str:
     """Returns benchmark, model and what the figures stand on."""
     coverage = run.coverage
-    looked_at = "clips" if terms_of(run).seen == "video" else "pictures"
-    clips = f"{coverage.clips_used:,} of {coverage.clips:,} {looked_at}"
+    clips = f"{coverage.clips_used:,} of {coverage.clips:,} {looked_at(run)}"
     return f"{run.name} · {clips}, {coverage.items:,} {words_of(run).asked}"
+
+
+def looked_at(run: Run) -> str:
+    """Returns the word for what a run is about: clips or pictures."""
+    return "clips" if terms_of(run).seen == "video" else "pictures"
 
 
 def notes(run: Run) -> list[str]:
@@ -35,6 +39,12 @@ def notes(run: Run) -> list[str]:
     found += [_sentence(note) for note in (*run.data.notes, *run.details.get("notes", ()))]
     if readers := run.details.get("backends"):
         found.append(f"Read by: {', '.join(f'{name} ({clips:,} clips)' for name, clips in readers.items())}.")
+    if cache := run.details.get("cache"):
+        found.append(
+            f"Features of {cache['found']:,} of {run.coverage.clips_used:,} {looked_at(run)} came from the cache."
+        )
+        if cache["stopped"]:
+            found.append(_sentence(cache["stopped"]))
     for note in run.details.get("frame_notes", ()):
         found.append(f"{note['clips']:,} clips: {_sentence(note['note'])} First: {', '.join(note['first'])}.")
     if tied := sum(counts["tied"] for counts in run.details.get("ties", {}).values() if isinstance(counts, dict)):

@@ -7,7 +7,7 @@ import dataclasses
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import blipvid
+from blipvid.bench.caching import cache_caveats, feature_cache, told_of
 from blipvid.bench.labels import terms_of
 from blipvid.bench.layout import markdown_page
 from blipvid.bench.protocol import caveats, protocol_sentence, published_beside, why_not_comparable
 from blipvid.bench.record import Coverage, DataRecord, ModelRecord, Run, SkippedClip, reserved, write_run
 from blipvid.bench.rerank_curve import write_curve
 from blipvid.core.errors import BlipvidError, ConfigError
-from blipvid.core.protocols import Progress
+from blipvid.core.protocols import LoadClips, Progress
 from blipvid.core.types import Result, Runtime
 from blipvid.data.spec import BenchmarkSpec, list_benchmarks, load_benchmark
 
 if TYPE_CHECKING:
     from blipvid.data.sets import LoadedSet
+    from blipvid.evaluate.share import Share
     from blipvid.models.zoo import LoadedModel
 
 T = TypeVar("T")
@@ -50,6 +52,7 @@ class Request:
         overrides: `key=value` each.
         save_scores: Whether score matrices are written.
         curve: Whether recall by the number of re-ranked candidates is written.
+        cache: How features are kept between runs, `fp32` or `fp16`, or None where they are not.
         command: The command line, for the record.
     """
 
@@ -63,6 +66,7 @@ class Request:
     overrides: Sequence[str] = ()
     save_scores: bool = False
     curve: bool = False
+    cache: str | None = None
     command: Sequence[str] = ()
 
 
@@ -116,7 +120,7 @@ def plan(request: Request, now: datetime) -> list[Job]:
     return [replace(job, folder=folder) for folder, job in jobs.items()]
 
 
-def run(job: Job, request: Request, runtime: Runtime, progress: Progress) -> Run:
+def run(job: Job, request: Request, runtime: Runtime, progress: Progress, share: "Share") -> Run:
     """Does one job and writes its folder.
 
     Args:
@@ -124,12 +128,14 @@ def run(job: Job, request: Request, runtime: Runtime, progress: Progress) -> Run
         request: What was asked for.
         runtime: Where and how fast.
         progress: Told how far the work is.
+        share: Which part of the work this process does.
 
     Returns:
         The record, which is also in `run.json` of the job's folder.
 
     Raises:
         BlipvidError: Anything that stopped the work; nothing is written then.
+        DoneElsewhere: The first of several processes has the record.
     """
     from blipvid.data.sets import load_set
     from blipvid.evaluate.run import evaluate, task_for
@@ -140,14 +146,18 @@ def run(job: Job, request: Request, runtime: Runtime, progress: Progress) -> Run
     spec = job.benchmark
     # Data first: a missing file should not show only after a checkpoint of gigabytes was fetched; nor should a model
     # that cannot do the task.
-    data = load_set(spec, request.data_root, request.limit)
-    model = load_spec(job.model)
-    task_for(data.items, model_class(model), spec.settings, f"model '{model.name}'")
-    loaded = load_model(job.model, device=runtime.device, precision=runtime.precision, image_size=spec.frames.size)
+    with share.first_of_machine_ahead():
+        data = load_set(spec, request.data_root, request.limit)
+        model = load_spec(job.model)
+        task_for(data.items, model_class(model), spec.settings, f"model '{model.name}'")
+        loaded = load_model(job.model, device=runtime.device, precision=runtime.precision, image_size=spec.frames.size)
     prepared = time.perf_counter()
-    load = partial(load_clips, settings=spec.frames, workers=runtime.workers)
-    with reserved(job.folder), _memory_error_explained(runtime):
-        result = evaluate(data.items, loaded.model, load, spec.settings, runtime, progress, request.save_scores)
+    load: LoadClips = partial(load_clips, settings=spec.frames, workers=runtime.workers)
+    if request.cache:
+        load = feature_cache(load, spec, loaded, runtime, request.cache)
+    with reserved(job.folder) if share.first else nullcontext(), _memory_error_explained(runtime):
+        result = evaluate(data.items, loaded.model, load, spec.settings, runtime, progress, request.save_scores, share)
+        result = replace(result, details={**result.details, **told_of(load)})
         timings = {"prepare": prepared - begin, "evaluate": time.perf_counter() - prepared}
         record = _record(spec, request, runtime, loaded, data, result, started, timings)
         write_run(job.folder, record, result, markdown_page(record))
@@ -198,7 +208,7 @@ def _record(
         published=published,
         compare=compare,
         not_comparable=not_comparable,
-        caveats=caveats(spec, loaded, runtime.precision),
+        caveats=(*caveats(spec, loaded, runtime.precision), *cache_caveats(result.details)),
         coverage=Coverage(
             clips_used=result.n_clips - len(result.skipped),
             clips=result.n_clips,

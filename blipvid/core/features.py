@@ -23,6 +23,21 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownClip:
+    """A clip that needs no decoding and no encoding, because somebody kept what came of it.
+
+    Attributes:
+        features: Tokens (1, N*T, D) and embeds (1, E), float32.
+        backend: The reader that gave its frames.
+        notes: What was unusual about them.
+    """
+
+    features: Features
+    backend: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """Tokenised and embedded texts.
 

@@ -26,3 +26,8 @@ def cache_folder() -> Path:
     if own:
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "blipvid"
+
+
+def features_folder() -> Path:
+    """Returns the folder of features that are kept between runs."""
+    return cache_folder() / "features"

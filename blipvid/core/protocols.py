@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     import torch
 
-    from blipvid.core.features import Answer, Features, QuestionStates, RankedAnswers, Texts
+    from blipvid.core.features import Answer, Features, KnownClip, QuestionStates, RankedAnswers, Texts
     from blipvid.core.settings import Writing
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called as progress(stage, done, total) while long work goes on; `stage` is a short noun such as `encoding clips`."""
 
-LoadClips: TypeAlias = Callable[[Sequence[Clip]], Iterator[tuple[Clip, Frames | DecodeError]]]
+LoadClips: TypeAlias = "Callable[[Sequence[Clip]], Iterator[tuple[Clip, Frames | KnownClip | DecodeError]]]"
 """Decodes clips in order. A clip that cannot be decoded comes back as its error, so that the caller decides."""
 
 AnnotationReader: TypeAlias = "Callable[[Any, Path], Iterable[dict[str, Any]]]"
@@ -58,6 +58,24 @@ class VideoReader(Protocol):
 
     def close(self) -> None:
         """Gives the file back."""
+        ...
+
+
+@runtime_checkable
+class FeatureKeeper(Protocol):
+    """A LoadClips that is told what became of the clips, so that it can give their features next time."""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a run record says of what was found and kept."""
+        ...
+
+    def keep(self, clip: Clip, features: "Features", frames: Frames) -> "Features":
+        """Takes the features of a clip, made from its frames, and returns those that shall be gone on with."""
+        ...
+
+    def join(self, parts: "Sequence[dict[str, Any]]") -> None:
+        """Takes what the keepers of all processes of one job have to tell, its own included, as its own."""
         ...
 
 

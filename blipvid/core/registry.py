@@ -33,6 +33,13 @@ class Registry(Generic[T]):
         """Returns all known names, sorted."""
         return sorted({*self._own, *self._announced()})
 
+    def giver(self, name: str) -> str:
+        """Returns who gives an entry: `blipvid`, or the package that announces it with its version."""
+        point = None if name in self._own else self._announced().get(name)
+        if point is None:
+            return "blipvid"
+        return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in self._announced()
 

@@ -232,6 +232,7 @@ class Runtime:
         workers: Decoding processes; 0 decodes in the main process.
         memory_bytes: Features and scores above this many bytes go to memory-mapped files; matching works in a small
             part of it.
+        processes: How many share the work; each has device, batches, workers and memory of its own.
     """
 
     device: str = "cpu"
@@ -239,6 +240,7 @@ class Runtime:
     batch_size: int = 32
     workers: int = 0
     memory_bytes: int = 4 * 2**30
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from blipvid.evaluate.answers import EXACT, VQA, Measure, measures_for
 from blipvid.evaluate.questions import (
     QuestionReader,
     ask_for_questions,
+    asked_about,
     clip_of,
     joined,
     n_questions,
@@ -30,6 +31,7 @@ from blipvid.evaluate.questions import (
     visit_clips,
 )
 from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import paired_details
 
 Ints = npt.NDArray[np.int64]
@@ -55,15 +57,17 @@ class Generate:
 
     Attributes:
         described: For the record.
-        predictions: Q answers, None where there is none yet.
+        predictions: (Q,) answers, None where there is none yet.
         scores: (Q,) float64, log-probability divided by the number of tokens.
+        columns: All that is known of each question.
     """
 
     def __init__(self, items: QuestionSet, model: Answerer, settings: AnsweringSettings) -> None:
         self._items, self._model, self._settings = items, model, settings
         self.described = "generate"
-        self.predictions: list[str | None] = [None] * len(items.questions)
+        self.predictions = np.full(len(items.questions), None, np.object_)
         self.scores = np.full(len(items.questions), np.nan)
+        self.columns: list[npt.NDArray[Any]] = [self.predictions, self.scores]
 
     def answer(self, portion: Ints, states: QuestionStates) -> None:
         """Answers the questions at `portion`."""
@@ -87,9 +91,10 @@ class Rank:
 
     Attributes:
         described: For the record.
-        predictions: Q answers, None where there is none yet.
+        predictions: (Q,) answers, None where there is none yet.
         scores: (Q,) float64, minus the loss.
         tied: (Q,) bool, whether several answers share the lowest loss.
+        columns: All that is known of each question.
     """
 
     def __init__(
@@ -99,13 +104,15 @@ class Rank:
         self._table = model.list_answers(listed.answers)
         k = min(settings.answer_top_k or len(listed.answers), len(listed.answers))
         self.described = f"rank:{listed.name}"
-        self.predictions: list[str | None] = [None] * len(items.questions)
+        self.predictions = np.full(len(items.questions), None, np.object_)
         self.scores = np.full(len(items.questions), np.nan)
         self.tied = np.zeros(len(items.questions), np.bool_)
         rows = len(items.questions) if save else 0
         self._k, self._save = k, save
         self._losses = np.full((rows, k), np.inf, np.float32)
         self._candidates = np.full((rows, k), -1, np.int64)
+        self.columns: list[npt.NDArray[Any]] = [self.predictions, self.scores, self.tied]
+        self.columns += [self._losses, self._candidates] if save else []
 
     def answer(self, portion: Ints, states: QuestionStates) -> None:
         """Answers the questions at `portion`; of candidates with equal losses the earlier one in the list wins."""
@@ -140,6 +147,7 @@ def evaluate_answering(
     runtime: Runtime,
     progress: Progress,
     save_scores: bool,
+    share: Share,
 ) -> Result:
     """Evaluates answers to open questions.
 
@@ -151,6 +159,7 @@ def evaluate_answering(
         runtime: Where and how fast.
         progress: Told of questions answered.
         save_scores: Whether the result holds what ranking found.
+        share: Which clips this process does, with all questions about them.
 
     Returns:
         For each protocol P of `answer_by` the metric `P_accuracy`, percent, also by kind. Where each question has one
@@ -165,6 +174,7 @@ def evaluate_answering(
         DataError: No clips, no questions, or no list to rank.
         DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: The model gives numbers that are not finite.
+        DoneElsewhere: The first process has the result.
     """
     ask_for_questions(items)
     seconds = Seconds()
@@ -196,9 +206,14 @@ def evaluate_answering(
             if padded or sum(len(portion) for portion, _ in waiting) >= ANSWERED_TOGETHER:
                 answer_waiting()
 
-    clips = visit_clips(items, load, model, settings, runtime, progress, seconds, answer)
+    clips = visit_clips(items, load, model, settings, runtime, progress, seconds, answer, share)
     answer_waiting()
-    predicted = {name: [way.predictions[first] for first in reader.first] for name, way in ways.items()}
+    columns = [*reader.columns, *(column for way in ways.values() for column in way.columns)]
+    share.fill(asked_about(share.own(len(items.clips)), items.question_clip), columns)
+    share.leave_rest_to_first()
+    predicted: dict[str, list[str | None]] = {
+        name: way.predictions[reader.first].tolist() for name, way in ways.items()
+    }
     measures = measures_for(items.answers)
     right = {
         f"{measure.prefix}{name}_accuracy": measure.right(own, items.answers)

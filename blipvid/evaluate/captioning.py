@@ -24,6 +24,7 @@ from blipvid.evaluate.captions.scores import CaptionScores, score_captions
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.questions import not_finite
 from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import Bounds, bootstrap_details, cluster_bootstrap, mean_intervals
 
 TOKENS_AT_ONCE = 2**13
@@ -53,13 +54,13 @@ class Captions:
         settings: How captions are written.
 
     Attributes:
-        found: V captions, None where there is none yet.
+        found: (V,) captions, None where there is none yet.
     """
 
     def __init__(self, clips: Sequence[Clip], model: Captioner, settings: CaptionSettings) -> None:
         self._clips, self._model, self._settings = clips, model, settings
         self._waiting: list[tuple[int, torch.Tensor]] = []
-        self.found: list[Answer | None] = [None] * len(clips)
+        self.found = np.full(len(clips), None, np.object_)
 
     def add(self, position: int, tokens: torch.Tensor) -> None:
         """Takes the tokens (1, N*T, D) of one clip; captions those that wait where it does not fit among them.
@@ -105,6 +106,7 @@ def evaluate_captioning(
     runtime: Runtime,
     progress: Progress,
     save_scores: bool,
+    share: Share,
 ) -> Result:
     """Evaluates captions.
 
@@ -116,6 +118,7 @@ def evaluate_captioning(
         runtime: Where and how fast.
         progress: Told of clips captioned.
         save_scores: There is nothing dense to save.
+        share: Which clips this process captions.
 
     Returns:
         Where there are references the metrics of `captions.scores.score_captions`, percent, over all clips and, as
@@ -126,21 +129,25 @@ def evaluate_captioning(
         DataError: No clips, or references for some of them only.
         DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: The model gives numbers that are not finite.
+        DoneElsewhere: The first process has the result.
     """
     scored = _has_references(items)
     seconds = Seconds()
-    captions = Captions(items.clips, model, settings)
+    captions, own = Captions(items.clips, model, settings), share.own(len(items.clips))
     progress("captioning", 0, len(items.clips))
-    with ClipStream(items.clips, load, model, settings, runtime, no_progress) as clips:
+    with ClipStream(items.clips, load, model, settings, runtime, no_progress, share) as clips:
         for position, features in clips:
             seconds.end("clips")
             captions.add(position, features.tokens)
             seconds.end("captions")
-            progress("captioning", position + 1, len(items.clips))
+            progress("captioning", own.index(position) + 1, len(items.clips))
     captions.finish()
     seconds.end("captions")
-    progress("captioning", len(items.clips), len(items.clips))
-    texts, kinds = ["" if caption is None else caption.text for caption in captions.found], _places_of_kinds(items)
+    progress("captioning", len(own), len(items.clips))
+    share.fill(own, [captions.found])
+    share.leave_rest_to_first()
+    written: list[Answer | None] = captions.found.tolist()
+    texts, kinds = ["" if caption is None else caption.text for caption in written], _places_of_kinds(items)
     counts = {**{kind: len(places) for kind, places in kinds.items()}, "all": len(items.clips)}
     details: dict[str, Any] = {
         "protocols": {"caption": _how(settings)},
@@ -163,7 +170,7 @@ def evaluate_captioning(
     return Result(
         metrics=metrics,
         intervals=intervals,
-        predictions=_rows(items, captions.found, of_clip),
+        predictions=_rows(items, written, of_clip),
         skipped=tuple(clips.skipped),
         n_clips=len(items.clips),
         n_items=len(items.clips),

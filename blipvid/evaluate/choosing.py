@@ -29,6 +29,7 @@ from blipvid.evaluate.accuracy import accuracies
 from blipvid.evaluate.questions import (
     QuestionReader,
     ask_for_questions,
+    asked_about,
     n_questions,
     not_finite,
     of_clips,
@@ -36,6 +37,7 @@ from blipvid.evaluate.questions import (
 )
 from blipvid.evaluate.rerank import work_bytes
 from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.share import Share
 from blipvid.evaluate.texts import encode_texts
 
 Ints = npt.NDArray[np.int64]
@@ -60,11 +62,15 @@ class RankOptions:
         model: Reads and scores.
         settings: Words and word pieces to keep.
         seconds: Told of the time that reading takes.
+
+    Attributes:
+        columns: (Q,) each, what is known of the questions.
     """
 
     def __init__(self, items: ChoiceSet, model: Answerer, settings: ChoiceSettings, seconds: Seconds) -> None:
         self._items, self._model, self._seconds = items, model, seconds
         self._reader = QuestionReader(items, model, settings, asked_with=items.options)
+        self.columns = self._reader.columns
 
     def score(self, clip: int, features: Features, scores: Scores) -> None:
         """Fills the rows of all questions about a clip."""
@@ -103,21 +109,33 @@ class MatchOptions:
         items: The questions and their options.
         model: Encodes and matches.
         settings: Words and word pieces to keep.
+        runtime: Where texts go.
         progress: Told of texts encoded.
-        memory_bytes: The budget of the run.
+        share: Which texts this process encodes.
+
+    Attributes:
+        columns: Nothing is known of questions besides the scores of their options.
     """
 
     def __init__(
-        self, items: ChoiceSet, model: Retriever, settings: ChoiceSettings, progress: Progress, memory_bytes: int
+        self,
+        items: ChoiceSet,
+        model: Retriever,
+        settings: ChoiceSettings,
+        runtime: Runtime,
+        progress: Progress,
+        share: Share,
     ) -> None:
         self._items, self._model = items, model
+        self.columns: list[npt.NDArray[Any]] = []
         texts = [
             f"{question} {option}".strip()
             for question, options in zip(items.questions, items.options, strict=True)
             for option in options
         ]
-        self._texts, row = encode_texts(texts, model, settings.caption_words, settings.text_tokens, progress)
-        self._prepared = model.prepare_texts(self._texts, work_bytes(memory_bytes))
+        kept = settings.caption_words, settings.text_tokens
+        self._texts, row = encode_texts(texts, model, *kept, progress, share, runtime.device)
+        self._prepared = model.prepare_texts(self._texts, work_bytes(runtime.memory_bytes))
         self._rows = np.split(row, np.cumsum([len(options) for options in items.options])[:-1])
         self._asked = of_clips(items.question_clip, len(items.clips))
         self._kept = f"{settings.caption_words} words and {settings.text_tokens} word pieces"
@@ -163,6 +181,7 @@ def evaluate_choosing(
     runtime: Runtime,
     progress: Progress,
     save_scores: bool,
+    share: Share,
 ) -> Result:
     """Evaluates multiple choice.
 
@@ -174,6 +193,7 @@ def evaluate_choosing(
         runtime: Where and how fast.
         progress: Told of questions answered; under `match` of texts encoded before.
         save_scores: Whether the result holds the scores of all options.
+        share: Which clips this process does, with all questions about them.
 
     Returns:
         Metrics `choice_accuracy` and the same by kind, percent. Of options with equal scores the earlier one is chosen.
@@ -184,6 +204,7 @@ def evaluate_choosing(
         DataError: No clips or no questions.
         DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: The model gives numbers that are not finite.
+        DoneElsewhere: The first process has the result.
     """
     ask_for_questions(items)
     seconds = Seconds()
@@ -191,7 +212,7 @@ def evaluate_choosing(
     if settings.choose_by == "rank":
         way = RankOptions(items, model, settings, seconds)
     else:
-        way = MatchOptions(items, model, settings, progress, runtime.memory_bytes)
+        way = MatchOptions(items, model, settings, runtime, progress, share)
     seconds.end("texts")
     scores = np.full((len(items.questions), max(map(len, items.options))), np.nan, np.float32)
 
@@ -199,7 +220,9 @@ def evaluate_choosing(
         way.score(clip, features, scores)
         seconds.end(settings.choose_by)
 
-    clips = visit_clips(items, load, model, settings, runtime, progress, seconds, answer)
+    clips = visit_clips(items, load, model, settings, runtime, progress, seconds, answer, share)
+    share.fill(asked_about(share.own(len(items.clips)), items.question_clip), [scores, *way.columns])
+    share.leave_rest_to_first()
     scores, kept = way.finish(scores)
     chosen = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
     chosen[np.isnan(scores[:, 0])] = -1

@@ -20,8 +20,9 @@ from blipvid.core.text import clean_caption, write_dialog
 from blipvid.core.types import DialogSet, Result, Runtime
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.metrics import RECALLS, Ranks, ndcg, rank_own, settle
-from blipvid.evaluate.questions import not_finite, of_clips
+from blipvid.evaluate.questions import asked_about, not_finite, of_clips
 from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import bootstrap_details, clustered, mean_intervals
 
 Floats = npt.NDArray[np.float64]
@@ -52,6 +53,7 @@ def evaluate_dialogs(
     runtime: Runtime,
     progress: Progress,
     save_scores: bool,
+    share: Share,
 ) -> Result:
     """Evaluates the ranking of candidate answers.
 
@@ -63,6 +65,7 @@ def evaluate_dialogs(
         runtime: Where and how fast.
         progress: Told of rounds that are through.
         save_scores: Whether the result holds the scores.
+        share: Which pictures this process does, with all rounds about them.
 
     Returns:
         Where right answers are annotated, `mrr`, `r1`, `r5`, `r10` in percent and `mean_rank`; where relevance is,
@@ -74,6 +77,7 @@ def evaluate_dialogs(
         DataError: No pictures or no rounds.
         DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: The model gives numbers that are not finite.
+        DoneElsewhere: The first process has the result.
     """
     if not items.clips or not items.questions:
         raise DataError(
@@ -83,7 +87,8 @@ def evaluate_dialogs(
     seconds = Seconds()
     scores = np.full((len(items.questions), max(map(len, items.candidates))), np.nan, np.float32)
     rounds = of_clips(items.round_clip, len(items.clips))
-    through = np.cumsum([len(own) for own in rounds]).tolist()
+    mine, total = asked_about(share.own(len(items.clips)), items.round_clip), len(items.questions)
+    through = np.cumsum(np.bincount(items.round_clip[mine], minlength=len(items.clips))).tolist()
 
     def rank_rounds(clip: int, features: Features) -> None:
         if not len(rounds[clip]):
@@ -99,14 +104,16 @@ def evaluate_dialogs(
                 raise not_finite(items.clips[clip].id, "scores of answers")
             scores[asked, : len(place)] = found[place.reshape(-1)]
 
-    progress("ranking", 0, through[-1])
-    with ClipStream(items.clips, load, model, settings, runtime, no_progress) as clips:
+    progress("ranking", 0, total)
+    with ClipStream(items.clips, load, model, settings, runtime, no_progress, share) as clips:
         for clip, features in clips:
             seconds.end("clips")
             rank_rounds(clip, features)
             seconds.end("ranking")
-            progress("ranking", through[clip], through[-1])
-    progress("ranking", through[-1], through[-1])
+            progress("ranking", through[clip], total)
+    progress("ranking", len(mine), total)
+    share.fill(mine, [scores])
+    share.leave_rest_to_first()
 
     own = [row[: len(candidates)] for row, candidates in zip(scores, items.candidates, strict=True)]
     ranks = _ranks(own, items)

@@ -14,10 +14,11 @@ import torch
 from torch.nn.functional import normalize
 
 from blipvid.core.errors import BlipvidError, DecodeError
-from blipvid.core.features import Features
-from blipvid.core.protocols import ClipEncoder, ImageEncoder, LoadClips, Progress
+from blipvid.core.features import Features, KnownClip
+from blipvid.core.protocols import ClipEncoder, FeatureKeeper, ImageEncoder, LoadClips, Progress
 from blipvid.core.settings import TaskSettings
 from blipvid.core.types import Clip, Frames, Runtime, Skipped
+from blipvid.evaluate.share import ALONE, Share
 
 NOTED_CLIPS = 5
 """Clips named for each kind of note; the rest are counted."""
@@ -68,19 +69,19 @@ class ClipStream:
             for position, features in clips: ...
 
     `position` is that of the clip among `clips`; `features` are its tokens (1, N*T, D) and its embedding (1, E)
-    float32, L2-normalised, both on the device. Clips come in order; those that are skipped do not come.
+    float32, L2-normalised, both on the device. Clips come in order; those that are skipped do not come, nor those that
+    other processes do.
 
     Args:
         clips: V clips.
-        load: Decodes them in order.
+        load: Decodes them in order. Clips that it knows the features of are not encoded; a FeatureKeeper is given the
+            features of all others.
         model: Encodes pictures, or whole clips if it is a ClipEncoder.
         settings: Says what an undecodable clip and an almost black clip mean.
         runtime: Frames of several clips are encoded together, up to its batch size.
         progress: Told of each clip.
-
-    Attributes:
-        skipped: Clips without frames, so far.
-        backends: Reader name to number of clips it decoded.
+        share: Which part of the work this process does.
+        own: Positions of the clips that it does, ascending; None takes the share's own.
     """
 
     def __init__(
@@ -91,24 +92,41 @@ class ClipStream:
         settings: TaskSettings,
         runtime: Runtime,
         progress: Progress,
+        share: Share = ALONE,
+        own: Sequence[int] | None = None,
     ) -> None:
         self._clips, self._settings, self._runtime, self._progress = clips, settings, runtime, progress
-        self._frames = load(clips)
+        self._share, self._own = share, share.own(len(clips)) if own is None else own
+        self._frames = load([clips[position] for position in self._own])
+        self._keeper = load if isinstance(load, FeatureKeeper) else None
+        self._unkept: dict[int, Frames] = {}  # of clips that are not encoded yet
         self._encoder = _BatchEncoder(model, runtime.batch_size)
-        self._kept: list[int] = []
-        self._noted: dict[str, list[str]] = {}
-        self.skipped: list[Skipped] = []
-        self.backends: Counter[str] = Counter()
+        self._taken: list[tuple[int, str, tuple[str, ...]]] = []  # position, reader, notes
+        self._missing: list[tuple[int, str]] = []  # position, reason
 
     @property
     def kept(self) -> npt.NDArray[np.int64]:
-        """(V',) positions of the clips that gave frames, so far."""
-        return np.array(self._kept, np.int64)
+        """(V',) positions of the clips that gave frames, so far; those of all processes once the clips are through."""
+        return np.array([position for position, _, _ in self._taken], np.int64)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Clips without frames, likewise."""
+        return [Skipped(self._clips[position].id, reason) for position, reason in self._missing]
+
+    @property
+    def backends(self) -> Counter[str]:
+        """Reader name to number of clips it decoded, now or when their features were made; likewise."""
+        return Counter(backend for _, backend, _ in self._taken)
 
     @property
     def notes(self) -> list[dict[str, Any]]:
-        """For each thing the readers found unusual: `note`, number of `clips`, `first` few clip ids."""
-        return [{"note": note, "clips": len(ids), "first": ids[:NOTED_CLIPS]} for note, ids in self._noted.items()]
+        """For each thing the readers found unusual: `note`, number of `clips`, `first` few clip ids; likewise."""
+        noted: dict[str, list[str]] = {}
+        for position, _, notes in self._taken:
+            for note in notes:
+                noted.setdefault(note, []).append(self._clips[position].id)
+        return [{"note": note, "clips": len(ids), "first": ids[:NOTED_CLIPS]} for note, ids in noted.items()]
 
     def __iter__(self) -> Iterator[tuple[int, Features]]:
         """Yields position and features of each clip that gives frames.
@@ -118,28 +136,48 @@ class ClipStream:
             BlipvidError: The features of a clip are not finite.
         """
         self._progress("encoding clips", 0, len(self._clips))
-        for position, (clip, frames) in zip(range(len(self._clips)), self._frames, strict=True):
+        for done, (position, (_, frames)) in enumerate(zip(self._own, self._frames, strict=True), start=1):
             if isinstance(frames, DecodeError):
                 if self._settings.on_error == "stop":
                     raise frames
-                self.skipped.append(Skipped(clip.id, str(frames)))
+                self._missing.append((position, str(frames)))
             else:
-                self._take_down(position, clip, frames)
-                pixels = scale_pixels(frames, self._settings.black_clips, self._runtime.device)
-                yield from map(self._checked, self._encoder.add(position, pixels))
-            self._progress("encoding clips", position + 1, len(self._clips))
-        yield from map(self._checked, self._encoder.flush())
-        if not self._kept:
+                self._taken.append((position, frames.backend, frames.notes))
+                yield from self._encode(position, frames)
+            self._progress("encoding clips", done, len(self._clips))
+        yield from self._finished(self._encoder.flush())
+        self._bring_together()
+        if not self._taken:
             raise DecodeError(
-                f"none of the {len(self._clips):,} clips could be decoded; the first: {self.skipped[0].clip_id}: "
-                f"{self.skipped[0].reason} Look at that file with `blipvid frames`."
+                f"none of the {len(self._clips):,} clips could be decoded; the first: {self._clips[0].id}: "
+                f"{self._missing[0][1]} Look at that file with `blipvid frames`."
             )
 
-    def _take_down(self, position: int, clip: Clip, frames: Frames) -> None:
-        self._kept.append(position)
-        self.backends[frames.backend] += 1
-        for note in frames.notes:
-            self._noted.setdefault(note, []).append(clip.id)
+    def _encode(self, position: int, frames: Frames | KnownClip) -> Iterator[tuple[int, Features]]:
+        """Takes the next clip and yields those, in order, whose features are there now."""
+        device = self._runtime.device
+        if isinstance(frames, KnownClip):
+            yield from self._finished(self._encoder.flush())
+            yield position, Features(frames.features.tokens.to(device), frames.features.embeds.to(device))
+            return
+        if self._keeper:
+            self._unkept[position] = frames
+        pixels = scale_pixels(frames, self._settings.black_clips, device)
+        yield from self._finished(self._encoder.add(position, pixels))
+
+    def _finished(self, encoded: Iterator[tuple[int, Features]]) -> Iterator[tuple[int, Features]]:
+        """Looks at the features of clips that were encoded, and lets them be kept."""
+        for position, features in map(self._checked, encoded):
+            if self._keeper:
+                features = self._keeper.keep(self._clips[position], features, self._unkept.pop(position))
+            yield position, features
+
+    def _bring_together(self) -> None:
+        parts = self._share.gather((self._taken, self._missing))
+        self._taken = sorted(one for taken, _ in parts for one in taken)
+        self._missing = sorted(one for _, missing in parts for one in missing)
+        if self._keeper:
+            self._keeper.join(self._share.gather(self._keeper.told))
 
     def _checked(self, encoded: tuple[int, Features]) -> tuple[int, Features]:
         position, features = encoded

@@ -21,6 +21,7 @@ from blipvid.core.text import clean_caption, exchange_sides
 from blipvid.core.types import PairSet, Result, Runtime
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import bootstrap_details, clustered, mean_intervals
 from blipvid.evaluate.store import FeatureStore
 
@@ -130,6 +131,7 @@ def evaluate_judging(
     runtime: Runtime,
     progress: Progress,
     save_scores: bool,
+    share: Share,
 ) -> Result:
     """Evaluates the judgement of sentences about two pictures.
 
@@ -141,6 +143,7 @@ def evaluate_judging(
         runtime: Where and how fast.
         progress: Told of pictures that are through.
         save_scores: Whether the result holds the logits.
+        share: Which pictures this process looks at, with the pairs they stand in.
 
     Returns:
         Metric `accuracy`, percent. Of equal logits the sentence counts as judged false. Scores, if asked for:
@@ -150,6 +153,7 @@ def evaluate_judging(
         DataError: No pictures or no pairs.
         DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: The model gives numbers that are not finite, or scratch files have no room.
+        DoneElsewhere: The first process has the result.
     """
     if not items.clips or not items.sentences:
         raise DataError(
@@ -157,20 +161,23 @@ def evaluate_judging(
             "check the annotation file, its mapped fields and any limit."
         )
     seconds = Seconds()
+    own = own_pictures(items, share)
     progress("judging", 0, len(items.clips))
     with (
         FeatureStore(torch.float32, runtime.device, runtime.memory_bytes) as store,
-        ClipStream(items.clips, load, model, settings, runtime, no_progress) as clips,
+        ClipStream(items.clips, load, model, settings, runtime, no_progress, share, own) as clips,
     ):
         judgement = Judgement(items, model, settings, store)
-        for picture, features in clips:
+        for done, (picture, features) in enumerate(clips, start=1):
             seconds.end("clips")
             judgement.take(picture, features)
             seconds.end("judging")
-            progress("judging", picture + 1, len(items.clips))
+            progress("judging", done, len(items.clips))
         judgement.judge_ready(len(items.clips) - 1)
         seconds.end("judging")
-    progress("judging", len(items.clips), len(items.clips))
+    progress("judging", len(own), len(items.clips))
+    share.fill(np.flatnonzero(np.isin(items.pairs[:, 0], own)), [judgement.logits])
+    share.leave_rest_to_first()
 
     judged = ~np.isnan(judgement.logits[:, TRUE])
     said_true = judgement.logits[:, TRUE] > judgement.logits[:, 1 - TRUE]
@@ -196,6 +203,20 @@ def evaluate_judging(
         },
         scores={"pair_logits": judgement.logits} if save_scores else None,
     )
+
+
+def own_pictures(items: PairSet, share: Share) -> Sequence[int]:
+    """Returns the pictures that this process looks at, ascending: those that meet in any pair belong to one process."""
+    if share.count == 1:
+        return range(len(items.clips))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, (first, second) = len(items.clips), items.pairs.T
+    meet = coo_array((np.ones(len(first)), (first, second)), shape=(n, n))
+    n_groups, group = connected_components(meet, directed=False)
+    own: list[int] = np.flatnonzero(np.isin(group, share.own(n_groups))).tolist()
+    return own
 
 
 def turned_pairs(n_pairs: int, settings: PairSettings) -> Bools:

@@ -20,6 +20,7 @@ from blipvid.core.text import clean_question, loses_words
 from blipvid.core.types import Questions, Runtime
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.share import Share
 
 Ints = npt.NDArray[np.int64]
 
@@ -36,6 +37,7 @@ def visit_clips(
     progress: Progress,
     seconds: Seconds,
     answer: Callable[[int, Features], None],
+    share: Share,
 ) -> ClipStream:
     """Decodes and encodes the clips of a set one after the other and has the questions about each answered.
 
@@ -48,6 +50,7 @@ def visit_clips(
         progress: Told how many questions are through, those of skipped clips included.
         seconds: Told of the time that decoding and encoding take, as `clips`.
         answer: Answers all questions about the clip at a position, from its features.
+        share: Which clips this process does.
 
     Returns:
         The stream, which knows what the decoding was like.
@@ -56,14 +59,15 @@ def visit_clips(
         DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: See there.
     """
-    through = np.cumsum(np.bincount(items.question_clip, minlength=len(items.clips))).tolist()
-    progress("answering", 0, through[-1])
-    with ClipStream(items.clips, load, model, settings, runtime, no_progress) as clips:
+    own, total = asked_about(share.own(len(items.clips)), items.question_clip), len(items.questions)
+    through = np.cumsum(np.bincount(items.question_clip[own], minlength=len(items.clips))).tolist()
+    progress("answering", 0, total)
+    with ClipStream(items.clips, load, model, settings, runtime, no_progress, share) as clips:
         for position, features in clips:
             seconds.end("clips")
             answer(position, features)
-            progress("answering", through[position], through[-1])
-    progress("answering", through[-1], through[-1])
+            progress("answering", through[position], total)
+    progress("answering", len(own), total)
     return clips
 
 
@@ -78,6 +82,11 @@ def ask_for_questions(items: Questions) -> None:
             f"the set is empty ({len(items.clips):,} clips, {len(items.questions):,} questions); "
             "check the annotation file, its mapped fields and any limit."
         )
+
+
+def asked_about(clips: Sequence[int], question_clip: Ints) -> Ints:
+    """Returns the positions of the questions about some clips, ascending."""
+    return np.flatnonzero(np.isin(question_clip, clips))
 
 
 def of_clips(question_clip: Ints, n_clips: int) -> list[Ints]:
@@ -98,6 +107,7 @@ class QuestionReader:
 
     Attributes:
         first: (Q,) position of the first question that is the same; the only one that is read.
+        columns: (Q,) each, what is known of the questions that were read.
     """
 
     def __init__(
@@ -122,8 +132,8 @@ class QuestionReader:
         self.first = np.array([met.setdefault(key, place) for place, key in enumerate(keys)], np.int64)
         self._distinct = [own[self.first[own] == own] for own in of_clips(items.question_clip, len(items.clips))]
         self._lost_words = np.array([loses_words(question, self._words) for question in items.questions], np.bool_)
-        self._lost_pieces = np.zeros(n, np.bool_)
-        self._longest = 0
+        self._lost_pieces, self._length = np.zeros(n, np.bool_), np.zeros(n, np.int64)
+        self.columns = [self._lost_pieces, self._length]
 
     def distinct(self, clip: int) -> Ints:
         """Returns the positions of the distinct questions about a clip."""
@@ -157,7 +167,7 @@ class QuestionReader:
                 if not states.states[states.mask.bool()].isfinite().all():
                     raise not_finite(self._clip_ids[clip], "states of questions")
                 self._lost_pieces[portion] = states.cut.cpu().numpy()
-                self._longest = max(self._longest, int(states.mask.sum(dim=1).max()))
+                self._length[portion] = states.mask.sum(dim=1).cpu().numpy()
                 yield np.array(portion), states
 
     def details(self) -> dict[str, Any]:
@@ -166,7 +176,7 @@ class QuestionReader:
         n = int((self._lost_words | lost_pieces).sum())
         kept = [f"{self._words} words"] if self._lost_words.any() else []
         # a question that lost word pieces has as many left as the model reads
-        kept += [f"{self._longest} word pieces"] if lost_pieces.any() else []
+        kept += [f"{self._length.max()} word pieces"] if lost_pieces.any() else []
         note = f"{n_questions(n)} {'were' if n > 1 else 'was'} cut to {' or '.join(kept)}"
         return {"questions_cut": n, "notes": [note] if n else []}
 

@@ -4,6 +4,7 @@ A text meets a clip if either direction put it among the candidates; each such p
 serves both directions. One clip's memory is made once and shared by all its texts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from blipvid.core.errors import BlipvidError
 from blipvid.core.features import Texts
 from blipvid.core.protocols import Matcher, Progress
+from blipvid.evaluate.share import ALONE, Share
 from blipvid.evaluate.similarity import Similarity
 from blipvid.evaluate.store import FeatureStore
 
@@ -108,11 +110,13 @@ class Reranker:
 
     Args:
         model: Matches texts with a clip.
-        store: Tokens of the V clips.
+        store: Tokens of the V clips, or of those that are this process' own.
         texts: The U distinct texts.
         similarity: Cosines of the clips and of the texts.
         clip_ids: (V,) for messages.
         memory_bytes: The budget of the run; matching takes `work_bytes` of it.
+        share: Brings together what all processes score.
+        own: Which of the V clips the store holds, ascending; None is all.
 
     Source: salesforce/BLIP eval_retrieval_video.py, `evaluation`, which scores both directions apart.
     """
@@ -125,8 +129,12 @@ class Reranker:
         similarity: Similarity,
         clip_ids: list[str],
         memory_bytes: int,
+        share: Share = ALONE,
+        own: Sequence[int] | None = None,
     ) -> None:
         self._model, self._store, self._cosine, self._clip_ids = model, store, similarity.cosine, clip_ids
+        self._share = share
+        self._place = {clip: place for place, clip in enumerate(range(len(clip_ids)) if own is None else own)}
         self._texts = model.prepare_texts(texts, work_bytes(memory_bytes))
 
     def score(self, clip: Ints, text: Ints, progress: Progress, stage: str = "re-ranking") -> Floats:
@@ -145,12 +153,12 @@ class Reranker:
             BlipvidError: A score is not finite.
         """
         scores = np.empty(len(clip), np.float32)
-        clips, begins = np.unique(clip, return_index=True)
-        progress(stage, 0, len(clips))
-        for done, (one, rows) in enumerate(
-            zip(clips.tolist(), np.split(np.arange(len(clip)), begins[1:]), strict=True)
-        ):
-            memory = self._model.remember(self._store.get(one))
+        own = np.flatnonzero(np.isin(clip, list(self._place)))
+        clips, begins = np.unique(clip[own], return_index=True)
+        n_clips = len(np.unique(clip))
+        progress(stage, 0, n_clips)
+        for done, (one, rows) in enumerate(zip(clips.tolist(), np.split(own, begins[1:]), strict=False), start=1):
+            memory = self._model.remember(self._store.get(self._place[one]))
             logits = self._model.match(memory, self._texts, torch.from_numpy(text[rows]))
             scores[rows] = logits.float().cpu().numpy() + self._cosine[one, text[rows]]
             if not np.isfinite(scores[rows]).all():
@@ -158,5 +166,6 @@ class Reranker:
                     f"clip '{self._clip_ids[one]}': the matching head gives scores that are not finite; "
                     "try precision fp32, and check the checkpoint."
                 )
-            progress(stage, done + 1, len(clips))
+            progress(stage, done, n_clips)
+        self._share.fill(own, [scores])
         return scores

@@ -32,6 +32,7 @@ from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.metrics import Ranks, figures
 from blipvid.evaluate.rerank import UNRANKED, Candidates, Floats, Ints, Pairs, Reranker, unite
 from blipvid.evaluate.seconds import Seconds
+from blipvid.evaluate.share import Share
 from blipvid.evaluate.similarity import Similarity
 from blipvid.evaluate.statistics import bootstrap_details, clustered, paired_details, rank_intervals
 from blipvid.evaluate.store import FeatureStore
@@ -56,6 +57,7 @@ def evaluate_retrieval(
     runtime: Runtime,
     progress: Progress,
     save_scores: bool,
+    share: Share,
 ) -> Result:
     """Evaluates text-to-video and video-to-text retrieval.
 
@@ -67,6 +69,7 @@ def evaluate_retrieval(
         runtime: Where and how fast.
         progress: Told of clips encoded, texts encoded, clips re-ranked.
         save_scores: Whether the result holds dense matrices.
+        share: Which clips this process encodes and re-ranks.
 
     Returns:
         Metrics `t2v_*`, `v2t_*` by the final score and `itc_t2v_*`, `itc_v2t_*` by the cosine alone (equal with
@@ -77,6 +80,7 @@ def evaluate_retrieval(
         DataError: No clips or no texts.
         DecodeError: See `features.ClipStream.__iter__`.
         BlipvidError: The model gives numbers that are not finite, or scratch files have no room.
+        DoneElsewhere: The first process has the result.
     """
     if not items.clips or not items.texts:
         raise DataError(
@@ -86,17 +90,21 @@ def evaluate_retrieval(
     seconds = Seconds()
     kept_as = torch.float32 if runtime.precision == "fp32" else torch.float16
     with FeatureStore(kept_as, runtime.device, runtime.memory_bytes) as store:
-        embeds = []
-        with ClipStream(items.clips, load, model, settings, runtime, progress) as clips:
-            for _, features in clips:
+        own: dict[int, npt.NDArray[np.float32]] = {}
+        with ClipStream(items.clips, load, model, settings, runtime, progress, share) as clips:
+            for position, features in clips:
                 store.add(features.tokens[0])
-                embeds.append(features.embeds.cpu())
-        kept = clips.kept
+                own[position] = features.embeds[0].cpu().numpy()
+        kept, embeds = clips.kept, _of_all(own, share)
+        own_rows = np.searchsorted(kept, list(own)).tolist()
         seconds.end("clips")
-        texts, text_row = encode_texts(items.texts, model, settings.caption_words, settings.text_tokens, progress)
+        kept_of_texts = settings.caption_words, settings.text_tokens
+        texts, text_row = encode_texts(items.texts, model, *kept_of_texts, progress, share, runtime.device)
         seconds.end("texts")
-        similarity = Similarity(torch.cat(embeds), texts.embeds, text_row, runtime.memory_bytes)
+        similarity = Similarity(embeds, texts.embeds, text_row, runtime.memory_bytes)
         t2v_index, v2t_index = best_candidates(similarity, settings.rerank_top_k or LISTED)
+        # machines may differ in the last bit, and with it in what they would ask for
+        t2v_index, v2t_index = share.as_first((t2v_index, v2t_index))
         seconds.end("similarity")
         to_video = text_to_video(items, kept)
         to_text = video_to_text(items, kept, best_in_group=settings.v2t_protocol == "best-in-group")
@@ -106,13 +114,14 @@ def evaluate_retrieval(
         certificate: dict[str, Any] = {}
         if settings.rerank_top_k:
             clip_ids = [items.clips[clip].id for clip in kept]
-            ranker = partial(Reranker, model, store, texts, similarity, clip_ids, runtime.memory_bytes)
+            ranker = partial(Reranker, model, store, texts, similarity, clip_ids, runtime.memory_bytes, share, own_rows)
             scores = ranker().score(pairs.clip, pairs.text, progress)
             seconds.end("re-ranking")
             if runtime.precision != "fp32":
                 scores, certificate = _certify(model, ranker, pairs, scores, directions, settings, progress)
                 seconds.end("certificate")
             t2v, v2t = pairs.candidates(scores)
+    share.leave_rest_to_first()
 
     itc = {
         "t2v": to_video.rank(similarity.of_texts, settings.ties),
@@ -159,6 +168,12 @@ def evaluate_retrieval(
         curve=curve,
         scores=_dense(items, kept, similarity, t2v, v2t, bool(settings.rerank_top_k)) if save_scores else None,
     )
+
+
+def _of_all(own: Mapping[int, npt.NDArray[np.float32]], share: Share) -> torch.Tensor:
+    """Returns the embeddings (V', E) that all processes made, in the order of the clips."""
+    found = {position: embed for theirs in share.gather(own) for position, embed in theirs.items()}
+    return torch.from_numpy(np.stack([found[position] for position in sorted(found)]))
 
 
 def best_candidates(similarity: Similarity, k: int) -> tuple[Ints, Ints]:

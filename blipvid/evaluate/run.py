@@ -19,6 +19,7 @@ from blipvid.core.types import (
     Runtime,
 )
 from blipvid.evaluate import answering, captioning, choosing, dialogs, judging, retrieval
+from blipvid.evaluate.share import ALONE, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Task:
 
     Attributes:
         name: As in benchmark files.
-        evaluate: Does the work; takes set, model, loader, settings, runtime, progress, save_scores.
+        evaluate: Does the work; takes set, model, loader, settings, runtime, progress, save_scores, share.
         needs: From the settings to what a model must be, each a choice of protocols.
         advice: What to do with a model that is something else.
     """
@@ -62,6 +63,7 @@ def evaluate(
     runtime: Runtime,
     progress: Progress = no_progress,
     save_scores: bool = False,
+    share: Share = ALONE,
 ) -> Result:
     """Evaluates a model on a set.
 
@@ -73,15 +75,17 @@ def evaluate(
         runtime: Where and how fast.
         progress: Told how far the work is.
         save_scores: Whether the result holds dense score matrices.
+        share: Which part of the work this process does.
 
     Returns:
         Metrics, intervals, predictions and what the record keeps.
 
     Raises:
         CapabilityError: The model lacks a method that the task needs, or nothing evaluates such a set.
+        DoneElsewhere: This is one of several processes and not the first, which has the result.
     """
     task = task_for(items, type(model), settings)
-    return task.evaluate(items, model, load, settings, runtime, progress, save_scores)
+    return task.evaluate(items, model, load, settings, runtime, share.counted(progress), save_scores, share)
 
 
 def task_for(items: EvaluationSet, kind: type, settings: TaskSettings, called: str = "") -> Task:

@@ -129,6 +129,15 @@ SAMPLERS: Registry[Callable[..., list[int]]] = Registry(
 )
 
 
+def draws(sampler: str) -> bool:
+    """Says whether a sampler takes frames by chance, which differ from one clip's id to another's.
+
+    Raises:
+        ConfigError: Unknown sampler.
+    """
+    return "generator" in inspect.signature(SAMPLERS.get(sampler)).parameters
+
+
 def sample(settings: FrameSettings, n_frames: int, fps: float, clip: Clip) -> list[int]:
     """Chooses the frames of one clip.
 

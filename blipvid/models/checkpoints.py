@@ -3,7 +3,6 @@
 Not the model zoo (which model is which stands in `zoo.py`) and not training checkpoints, which hold optimiser states.
 """
 
-import hashlib
 import pickle
 import re
 from collections.abc import Collection, Mapping
@@ -104,12 +103,6 @@ def _download(url: str) -> Path:
             f"{url}: cannot be downloaded ({_first_line(error)}); connect and try again, or put the file at {target}."
         ) from error
     return target
-
-
-def file_sha256(path: Path) -> str:
-    """Returns the sha256 of a file as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state(path: Path) -> State:

@@ -3,17 +3,21 @@
 import torch
 
 from blipvid.core.errors import ConfigError
+from blipvid.core.processes import this_process
 
 
 def choose_device(device: str) -> str:
     """Turns `auto` into the best device there is, and checks any other.
 
+    Of several processes each gets a GPU of its machine, by `auto` and by `cuda`, in turn where there are fewer.
+
     Raises:
         ConfigError: No such device here.
     """
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        process = this_process()
+        return "cuda" if process.count == 1 else f"cuda:{process.local_rank % torch.cuda.device_count()}"
     if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(0, device=device)

@@ -7,11 +7,12 @@ import torch
 
 from blipvid.core.config import did_you_mean, read_yaml, validate
 from blipvid.core.errors import CheckpointError, ConfigError
+from blipvid.core.files import file_sha256
 from blipvid.core.places import PACKAGE, definitions
 from blipvid.models.answerer import BlipAnswerer
 from blipvid.models.blip import BlipModel
 from blipvid.models.captioner import BlipCaptioner
-from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, file_sha256, load_into, read_state
+from blipvid.models.checkpoints import WEIGHT_FILES, KeyReport, fetch, load_into, read_state
 from blipvid.models.dialog_ranker import BlipDialogRanker
 from blipvid.models.pair_judge import BlipPairJudge
 from blipvid.models.precision import Precision, forbid_tf32

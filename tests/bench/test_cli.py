@@ -16,8 +16,8 @@ from tests.bench.world import World
 FLAGS = {
     "bench": [
         "--model", "--data-root", "--out", "--device", "--precision", "--batch-size", "--workers", "--memory",
-        "--limit", "--format", "--save-scores", "--curve", "--list", "--suite", "--annotations", "--media", "--set",
-        "--debug",
+        "--limit", "--format", "--save-scores", "--curve", "--cache", "--list", "--suite", "--annotations", "--media",
+        "--set", "--debug",
     ],
     "frames": [
         "--sampler", "--count", "--size", "--resize", "--backend", "--start", "--end", "--seed", "--fps", "--sheet",
@@ -36,6 +36,9 @@ FLAGS = {
     "doctor": ["--model", "--data-root", "--annotations", "--media", "--set"],
     "report": ["--out"],
     "compare": ["--changes", "--format"],
+    "cache ls": [],
+    "cache verify": ["--remove"],
+    "cache gc": ["--max-gb", "--unused-days"],
     "models list": [],
     "models show": [],
     "models fetch": [],

@@ -125,6 +125,10 @@ def test_random_depends_on_seed_and_clip_and_on_nothing_else() -> None:
     assert elsewhere.stdout.strip() == str(first)
 
 
+def test_two_samplers_draw() -> None:
+    assert [name for name in SAMPLERS if sampling.draws(name)] == ["head-tail", "random"]
+
+
 def test_head_tail_takes_half_from_each_half() -> None:
     chosen = sample(settings("head-tail", count=9), 100, 25.0, CLIP)
     assert sum(i < 50 for i in chosen) == 4

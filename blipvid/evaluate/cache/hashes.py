@@ -1,0 +1,92 @@
+"""Which bytes a media file holds: its sha256, worked out once and remembered by path, size and time of change.
+
+The memory is a file of JSON lines to which every run appends, so that two runs can do so at once; of a line that a
+killed run left unfinished nothing is believed.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from blipvid.core.files import file_sha256
+
+MEMORY = "media.jsonl"
+THREADS = 4
+SETTLED_S = 2.0
+"""A file that changed less than this ago may change again without a new time of change, and is not remembered."""
+
+State = tuple[str, int, int]
+"""Absolute path, bytes, nanoseconds of the last change."""
+
+
+def media_hashes(folder: Path, paths: Sequence[Path]) -> dict[Path, str]:
+    """Returns the sha256 of each file that can be read.
+
+    Args:
+        folder: Holds the memory.
+        paths: Media files; several may be one.
+    """
+    states = {path: state for path in dict.fromkeys(paths) if (state := state_of(path))}
+    known = remembered(folder)
+    new = [path for path, state in states.items() if state not in known]
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = dict(zip(new, pool.map(_hash, new), strict=True))
+    settled = (time.time() - SETTLED_S) * 1e9
+    _append(folder, [(states[path], digest) for path, digest in found.items() if digest and states[path][2] < settled])
+    known |= {states[path]: digest for path, digest in found.items() if digest}
+    return {path: known[state] for path, state in states.items() if state in known}
+
+
+def state_of(path: Path) -> State | None:
+    """Returns what tells a file from what it was before, or None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return str(path.absolute()), found.st_size, found.st_mtime_ns
+
+
+def remembered(folder: Path) -> dict[State, str]:
+    """Returns all hashes that are remembered."""
+    try:
+        lines = (folder / MEMORY).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    except OSError:
+        return {}
+    return dict(pair for line in lines if (pair := _read(line)))
+
+
+def as_lines(known: Iterable[tuple[State, str]]) -> bytes:
+    """Returns the memory of some files as it is written."""
+    return "".join(f"{json.dumps([*state, digest])}\n" for state, digest in known).encode()
+
+
+def _read(line: str) -> tuple[State, str] | None:
+    try:
+        path, size, changed, digest = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    whole: tuple[Any, ...] = (str, int, int, str)
+    fits = all(isinstance(value, kind) for value, kind in zip((path, size, changed, digest), whole, strict=True))
+    return ((path, size, changed), digest) if fits and len(digest) == 64 else None
+
+
+def _append(folder: Path, new: Sequence[tuple[State, str]]) -> None:
+    if not new:
+        return
+    with suppress(OSError):  # what is not remembered is worked out again
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / MEMORY).open("ab", buffering=0) as file:
+            # the line break ends what a killed run may have left unfinished
+            os.write(file.fileno(), b"\n" + as_lines(new))
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
