@@ -89,7 +89,7 @@ def test_every_parameter_learns(objective: VisdialObjective, batch: DialogBatch)
 
 def test_a_ranker_begins_with_a_retriever_and_comes_out_of_training(tmp_path: Path, said: dict[str, Any]) -> None:
     trained = run(tiny_recipe(tmp_path / "one", steps=1), tmp_path / "first", "cpu")
-    still = said | {"start_from": str(trained), "steps": 1, "optimiser": {"lr": 1e-12}}
+    still = said | {"start_from": str(trained), "steps": 1, "optimiser": {"lr": 1e-12}, "schedule": {}}
     loaded = load_model(str(run(tiny_recipe(tmp_path / "two", **still), tmp_path / "second", "cpu")))
     assert isinstance(loaded.model, BlipDialogRanker)
     given = load_model(str(trained)).model.state_dict()
