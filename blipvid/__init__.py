@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blipvid.library import ClipFeatures, Model, PossibleAnswer, load_model, read_frames
+    from blipvid.clip_frames import read_frames
+    from blipvid.library import ClipFeatures, Model, load_model
+    from blipvid.question_answers import PossibleAnswer
 
 __version__ = "0.1.0"
 __all__ = ["ClipFeatures", "Model", "PossibleAnswer", "__version__", "load_model", "read_frames"]

@@ -17,73 +17,45 @@ clips.embeds @ texts.T  # cosines
 """
 
 import math
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-import numpy as np
 import torch
 
+from blipvid.clip_frames import PUBLISHED_FRAMES, read_frames
 from blipvid.core.config import validate
-from blipvid.core.errors import BlipvidError, CapabilityError, ConfigError, DecodeError
-from blipvid.core.features import Answer, Features, QuestionStates
+from blipvid.core.errors import CapabilityError, ConfigError
+from blipvid.core.features import Features
 from blipvid.core.protocols import Answerer, Captioner, ImageEncoder, Retriever, no_progress
-from blipvid.core.settings import PROMPT, AnsweringSettings, FrameSettings, RetrievalSettings, Writing
-from blipvid.core.text import clean_question, loses_words
+from blipvid.core.settings import PROMPT, RetrievalSettings, Writing
 from blipvid.core.types import Clip, Frames, Runtime
 from blipvid.evaluate.captioning import CaptioningModel
 from blipvid.evaluate.features import ClipStream, lift_frames, scale_pixels
+from blipvid.evaluate.refusals import not_finite
 from blipvid.evaluate.texts import encode_texts
 from blipvid.inputs import (
     Pictures,
-    check_clip,
     checked_answers,
     checked_clips,
     checked_frames,
     checked_questions,
     checked_texts,
 )
-from blipvid.media.loader import load_clips
 from blipvid.models import zoo
 from blipvid.models.checkpoints import KeyReport
 from blipvid.models.devices import choose_device
 from blipvid.models.spec import ModelSpec
-
-PUBLISHED_FRAMES = 16  # Source: arXiv:2201.12086, section 5.6: frames of a clip for question answering
+from blipvid.question_answers import SETTINGS, PossibleAnswer, answer_questions
 
 RETRIEVAL_FRAMES = 8  # Source: arXiv:2201.12086, section 5.6: frames of a clip for retrieval; for captions as well
 
 FRAMES_AT_ONCE = 32
 """Frames that go through the vision tower together; bounds memory, changes nothing else."""
 
-NAMED = 40
-"""Letters of a question that a warning quotes."""
-
-SETTINGS = AnsweringSettings()
-"""How questions are answered here: as a benchmark does that says nothing else."""
-
 EMBEDDING = RetrievalSettings()
-"""How clips and texts are embedded here: likewise."""
-
-ADVICE = re.compile(r"[;:,] (?=(replace|fetch|correct|check|set|raise|try|lower) ).*")
-"""What the message of a clip without frames advises; it is meant for one clip of a benchmark."""
-
-
-@dataclass(frozen=True, slots=True)
-class PossibleAnswer:
-    """One answer of several.
-
-    Attributes:
-        text: The answer.
-        probability: Of the whole answer, in [0, 1], its end included where it was reached: an answer of the model's
-            own words that is as long as allowed has none. Those of several answers need not add up to 1.
-    """
-
-    text: str
-    probability: float
+"""How clips and texts are embedded here: as a benchmark does that says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,21 +156,7 @@ class Model:
         listed = None if answers is None else checked_answers(answers)
         model = self.ask_for_answerer()
         with torch.inference_mode():
-            states = self._read(model, self._see(frames), asked)
-            return self._generate(model, states) if listed is None else self._rank(model, states, listed)
-
-    def _generate(self, model: Answerer, states: QuestionStates) -> list[list[PossibleAnswer]]:
-        found = model.generate_answers(states, SETTINGS.beams, SETTINGS.answer_max_tokens, SETTINGS.answer_min_tokens)
-        return [_different(own) for own in found]
-
-    def _rank(self, model: Answerer, states: QuestionStates, answers: Sequence[str]) -> list[list[PossibleAnswer]]:
-        ranked = model.rank_answers(states, model.list_answers(answers), SETTINGS.answer_top_k)
-        # of equal losses the answer that stands earlier in the list comes first
-        orders = np.lexsort((ranked.index.numpy(), ranked.losses.numpy()), axis=1)
-        return [
-            [PossibleAnswer(answers[int(index[k])], math.exp(logprobs[k])) for k in order]
-            for index, logprobs, order in zip(ranked.index, ranked.logprobs, orders.tolist(), strict=True)
-        ]
+            return answer_questions(model, self._see(frames), asked, listed, self.spec)
 
     def caption(
         self,
@@ -240,9 +198,7 @@ class Model:
         with torch.inference_mode():
             ((best, *_),) = model.caption(self._see(frames)[None], writing, [writing.seed])
         if not math.isfinite(best.score):
-            raise BlipvidError(
-                f"model '{self.name}' gives numbers that are not finite; try precision fp32, and check the checkpoint."
-            )
+            raise not_finite(f"model '{self.name}'", "scores of captions")
         return best.text.strip()
 
     def features(
@@ -306,12 +262,9 @@ class Model:
         Raises:
             CapabilityError: It does not.
         """
-        if not isinstance(self.model, Retriever):
-            raise CapabilityError(
-                f"model '{self.name}' is a {self.spec.task} model and has no common space of clips and texts; choose a "
-                "retrieval or pretrain model ('blipvid models list')."
-            )
-        return self.model
+        if isinstance(self.model, Retriever):
+            return self.model
+        raise self._unable("has no common space of clips and texts", "retrieval or pretrain")
 
     def ask_for_captioner(self) -> CaptioningModel:
         """Returns the torch module as one that writes captions.
@@ -319,16 +272,9 @@ class Model:
         Raises:
             CapabilityError: It writes none.
         """
-        if not isinstance(self.model, Captioner):
-            raise CapabilityError(
-                f"model '{self.name}' is a {self.spec.task} model and writes no captions; choose a caption model "
-                "('blipvid models list')."
-            )
-        return cast(CaptioningModel, self.model)
-
-    @property
-    def _device(self) -> str:
-        return str(next(self.model.parameters()).device)
+        if isinstance(self.model, Captioner):
+            return cast(CaptioningModel, self.model)
+        raise self._unable("writes no captions", "caption")
 
     def ask_for_answerer(self) -> Answerer:
         """Returns the torch module as one that answers questions.
@@ -336,12 +282,19 @@ class Model:
         Raises:
             CapabilityError: It answers none.
         """
-        if not isinstance(self.model, Answerer):
-            raise CapabilityError(
-                f"model '{self.name}' is a {self.spec.task} model and answers no questions; choose a vqa model "
-                "('blipvid models list')."
-            )
-        return self.model
+        if isinstance(self.model, Answerer):
+            return self.model
+        raise self._unable("answers no questions", "vqa")
+
+    def _unable(self, lacks: str, other: str) -> CapabilityError:
+        return CapabilityError(
+            f"model '{self.name}' is a {self.spec.task} model and {lacks}; choose a {other} model "
+            "('blipvid models list')."
+        )
+
+    @property
+    def _device(self) -> str:
+        return str(next(self.model.parameters()).device)
 
     def _see(self, frames: Pictures) -> torch.Tensor:
         """Returns the tokens of one clip (N*T, D)."""
@@ -366,33 +319,6 @@ class Model:
             f"{self.image_size} px; {advice}."
         )
 
-    def _read(self, model: Answerer, tokens: torch.Tensor, questions: Sequence[str]) -> QuestionStates:
-        cleaned = [clean_question(question, SETTINGS.question_words) for question in questions]
-        states = model.read_questions(model.remember(tokens), cleaned, SETTINGS.question_tokens)
-        for question, cut in zip(questions, states.cut.tolist(), strict=True):
-            if cut or loses_words(question, SETTINGS.question_words):
-                most = min(SETTINGS.question_tokens, self.spec.text.max_positions)
-                warnings.warn(
-                    f"only the begin of the question '{question[:NAMED]}...' was read: the first "
-                    f"{SETTINGS.question_words} words, and of these {most} word pieces",
-                    stacklevel=4,  # who called `answer` or `best_answers`
-                )
-        if not states.states.isfinite().all():
-            raise BlipvidError(
-                f"model '{self.name}' gives numbers that are not finite; try precision fp32, and check the checkpoint."
-            )
-        return states
-
-
-def _different(beams: Sequence[Answer]) -> list[PossibleAnswer]:
-    """Returns the texts of the beams: first that of the best one, empty or not, then the others by probability."""
-    by_text: dict[str, Answer] = {}
-    for beam in beams:  # the best first
-        by_text.setdefault(beam.text, beam)
-    best, *others = by_text.values()
-    others.sort(key=lambda beam: -beam.logprob)
-    return [PossibleAnswer(one.text, math.exp(one.logprob)) for one in (best, *(own for own in others if own.text))]
-
 
 def load_model(name: str, device: str = "cpu", precision: str = "fp32", image_size: int | None = None) -> Model:
     """Loads a model with its weights; released ones are downloaded once.
@@ -413,50 +339,3 @@ def load_model(name: str, device: str = "cpu", precision: str = "fp32", image_si
     if image_size is not None and (image_size < 1 or image_size % patch):
         raise ConfigError(f"image_size is {image_size}, but pictures are cut into patches; give a multiple of {patch}.")
     return Model(zoo.load_model(name, device=device, precision=precision, image_size=image_size))
-
-
-def read_frames(
-    path: str | Path,
-    count: int = PUBLISHED_FRAMES,
-    size: int = 384,
-    *,
-    sampler: str | None = None,
-    resize: Literal["decoder", "bicubic"] = "decoder",
-    backend: str = "auto",
-    start_s: float | None = None,
-    end_s: float | None = None,
-    workers: int = 0,
-) -> Frames:
-    """Reads the frames of one video or picture, as a benchmark does.
-
-    Args:
-        path: The file.
-        count: Frames asked for (N).
-        size: Side of the square pictures in pixels; the aspect ratio is not kept.
-        sampler: Which frames, for instance `blip-compat`, `uniform`, `midpoint`. None takes `blip-compat` of a whole
-            file, as benchmarks do, and `uniform` of a window, of which `blip-compat` would take few frames.
-        resize: How they are brought to size, see `FrameSettings`.
-        backend: `auto`, `decord`, `pyav`, or the name of an announced reader.
-        start_s: Begin of the window in seconds; None is the begin of the file.
-        end_s: End of the window in seconds; None is the end of the file.
-        workers: 0 decodes in this process; 1 in one of its own, which a damaged file may take down instead.
-
-    Returns:
-        Pixels (N, size, size, 3) uint8 RGB, frame numbers, times and notes.
-
-    Raises:
-        ConfigError: No such file, sampler or reader, or a number that cannot be.
-        DecodeError: The file gives no trustworthy frames.
-    """
-    clip = Clip(Path(path).stem, Path(path), start_s, end_s)
-    check_clip(clip)
-    windowed = bool(start_s or end_s)
-    sampler = sampler or ("uniform" if windowed else "blip-compat")
-    asked = {"sampler": sampler, "count": count, "size": size, "resize": resize, "backend": backend}
-    settings = validate(FrameSettings, asked, "read_frames")
-    ((_, frames),) = load_clips([clip], settings, workers)
-    if isinstance(frames, DecodeError):
-        what = ADVICE.sub("", str(frames).removeprefix(f"clip '{clip.id}': "))
-        other = "another start or end, or another file" if windowed else "another file"
-        raise DecodeError(f"{what}; give {other}.") from frames
-    return frames

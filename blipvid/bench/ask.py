@@ -11,9 +11,10 @@ from blipvid.bench.layout import print_table
 from blipvid.core.types import Clip, Frames
 from blipvid.data.answers import read_answer_file
 from blipvid.inputs import check_clip, checked_questions
-from blipvid.library import SETTINGS, Model, PossibleAnswer, load_model
+from blipvid.library import Model, load_model
 from blipvid.media.sampling import SAMPLERS
 from blipvid.media.transforms import is_picture
+from blipvid.question_answers import SETTINGS, PossibleAnswer
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -213,7 +213,13 @@ class Writing(Settings):
 
 
 class CaptionSettings(TaskSettings, Writing):
-    """How clips are captioned; all that can change a caption is in `Writing`."""
+    """How clips are captioned, and by what captions are measured; all that can change a caption is in `Writing`.
+
+    Attributes:
+        java_metrics: Which of the metrics that are Java programs are asked for; starting one takes its time.
+    """
+
+    java_metrics: tuple[Literal["meteor", "spice"], ...] = ("meteor", "spice")
 
 
 class PairSettings(TaskSettings):

@@ -22,14 +22,13 @@ from blipvid.evaluate.accuracy import accuracies
 from blipvid.evaluate.answers import EXACT, VQA, Measure, measures_for
 from blipvid.evaluate.questions import (
     QuestionReader,
-    ask_for_questions,
     asked_about,
     clip_of,
     joined,
     n_questions,
-    not_finite,
     visit_clips,
 )
+from blipvid.evaluate.refusals import not_finite, refuse_empty
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import paired_details
@@ -78,7 +77,7 @@ class Generate:
         generated = self._model.generate_answers(states, said.beams, said.answer_max_tokens, said.answer_min_tokens)
         for question, beams in zip(portion.tolist(), generated, strict=True):
             if not math.isfinite(beams[0].score):
-                raise not_finite(clip_of(self._items, question), "scores of answers")
+                raise not_finite(f"clip '{clip_of(self._items, question)}'", "scores of answers")
             self.predictions[question], self.scores[question] = beams[0].text, beams[0].score
 
     def dense(self, first: Ints) -> Mapping[str, npt.NDArray[np.generic]]:
@@ -120,7 +119,7 @@ class Rank:
         losses, candidates = ranked.losses.float().cpu().numpy(), ranked.index.cpu().numpy()
         wrong = ~np.isfinite(losses).all(axis=1)
         if wrong.any():
-            raise not_finite(clip_of(self._items, int(portion[wrong][0])), "losses of answers")
+            raise not_finite(f"clip '{clip_of(self._items, int(portion[wrong][0]))}'", "losses of answers")
         lowest = losses.min(axis=1)
         is_best = losses == lowest[:, None]
         best = np.where(is_best, candidates, len(self._answers)).min(axis=1)
@@ -176,7 +175,7 @@ def evaluate_answering(
         BlipvidError: The model gives numbers that are not finite.
         DoneElsewhere: The first process has the result.
     """
-    ask_for_questions(items)
+    refuse_empty(clips=items.clips, questions=items.questions)
     seconds = Seconds()
     ways: dict[str, Generate | Rank] = {}
     for name in settings.answer_by:

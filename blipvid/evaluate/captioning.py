@@ -22,7 +22,7 @@ from blipvid.core.types import CaptionSet, Clip, Result, Runtime
 from blipvid.evaluate.captions.bleu import bleu
 from blipvid.evaluate.captions.scores import CaptionScores, score_captions
 from blipvid.evaluate.features import ClipStream
-from blipvid.evaluate.questions import not_finite
+from blipvid.evaluate.refusals import not_finite, refuse_empty
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import Bounds, bootstrap_details, cluster_bootstrap, mean_intervals
@@ -88,7 +88,7 @@ class Captions:
         written = self._model.caption(torch.cat(tokens), self._settings, seeds)
         for position, (best, *_) in zip(positions, written, strict=True):
             if not math.isfinite(best.score):
-                raise not_finite(self._clips[position].id, "scores of captions")
+                raise not_finite(f"clip '{self._clips[position].id}'", "scores of captions")
             self.found[position] = best
 
 
@@ -160,7 +160,7 @@ def evaluate_captioning(
     intervals: dict[str, Bounds] = {}
     of_clip: Mapping[str, npt.NDArray[np.float64]] = {}
     if scored:
-        found = score_captions(texts, items.references, list(kinds.values()), progress)
+        found = score_captions(texts, items.references, list(kinds.values()), progress, settings.java_metrics)
         of_clip, details["not_computed"] = found.per_item, dict(found.not_computed)
         metrics, intervals = _figures(found, list(kinds), settings)
         if intervals:
@@ -180,8 +180,7 @@ def evaluate_captioning(
 
 
 def _has_references(items: CaptionSet) -> bool:
-    if not items.clips:
-        raise DataError("the set is empty; check the annotation file, its mapped fields and any limit.")
+    refuse_empty(clips=items.clips)
     without = [clip.id for clip, own in zip(items.clips, items.references, strict=True) if not own]
     if without and len(without) < len(items.clips):
         raise DataError(

@@ -28,13 +28,12 @@ from blipvid.core.types import ChoiceSet, Result, Runtime
 from blipvid.evaluate.accuracy import accuracies
 from blipvid.evaluate.questions import (
     QuestionReader,
-    ask_for_questions,
     asked_about,
     n_questions,
-    not_finite,
     of_clips,
     visit_clips,
 )
+from blipvid.evaluate.refusals import not_finite, refuse_empty
 from blipvid.evaluate.rerank import work_bytes
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.share import Share
@@ -90,7 +89,7 @@ class RankOptions:
             index = torch.tensor([rows + rows[:1] * (most - len(rows)) for rows in own])
             losses = self._model.score_answers(states, table, index).losses
             if not losses.isfinite().all():
-                raise not_finite(self._items.clips[clip].id, "losses of options")
+                raise not_finite(f"clip '{self._items.clips[clip].id}'", "losses of options")
             for question, rows, found in zip(portion.tolist(), own, -losses.float().cpu().numpy(), strict=True):
                 scores[question, : len(rows)] = found[: len(rows)]
 
@@ -151,7 +150,7 @@ class MatchOptions:
         cosine = embeds @ features.embeds[0].to(embeds.device)
         of_texts = (self._model.match(memory, self._prepared, chosen).float() + cosine).cpu().numpy()
         if not np.isfinite(of_texts).all():
-            raise not_finite(self._items.clips[clip].id, "matching scores")
+            raise not_finite(f"clip '{self._items.clips[clip].id}'", "matching scores")
         ends = np.cumsum([len(self._rows[question]) for question in asked])
         for question, own in zip(asked, np.split(of_texts[place.reshape(-1)], ends[:-1]), strict=True):
             scores[question, : len(own)] = own
@@ -206,7 +205,7 @@ def evaluate_choosing(
         BlipvidError: The model gives numbers that are not finite.
         DoneElsewhere: The first process has the result.
     """
-    ask_for_questions(items)
+    refuse_empty(clips=items.clips, questions=items.questions)
     seconds = Seconds()
     way: RankOptions | MatchOptions
     if settings.choose_by == "rank":

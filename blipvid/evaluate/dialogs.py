@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from blipvid.core.errors import DataError
 from blipvid.core.features import Features
 from blipvid.core.protocols import ClipEncoder, DialogRanker, ImageEncoder, LoadClips, Progress, no_progress
 from blipvid.core.settings import DialogSettings
@@ -20,7 +19,8 @@ from blipvid.core.text import clean_caption, write_dialog
 from blipvid.core.types import DialogSet, Result, Runtime
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.metrics import RECALLS, Ranks, ndcg, rank_own, settle
-from blipvid.evaluate.questions import asked_about, not_finite, of_clips
+from blipvid.evaluate.questions import asked_about, of_clips
+from blipvid.evaluate.refusals import not_finite, refuse_empty
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import bootstrap_details, clustered, mean_intervals
@@ -79,11 +79,7 @@ def evaluate_dialogs(
         BlipvidError: The model gives numbers that are not finite.
         DoneElsewhere: The first process has the result.
     """
-    if not items.clips or not items.questions:
-        raise DataError(
-            f"the set is empty ({len(items.clips):,} pictures, {len(items.questions):,} rounds); "
-            "check the annotation file, its mapped fields and any limit."
-        )
+    refuse_empty(pictures=items.clips, rounds=items.questions)
     seconds = Seconds()
     scores = np.full((len(items.questions), max(map(len, items.candidates))), np.nan, np.float32)
     rounds = of_clips(items.round_clip, len(items.clips))
@@ -101,7 +97,7 @@ def evaluate_dialogs(
             dialogs = [f"{told} {items.listed_answers[answer]}" for answer in distinct.tolist()]
             found = model.score_dialogs(memory, dialogs, settings.dialog_tokens).float().cpu().numpy()
             if not np.isfinite(found).all():
-                raise not_finite(items.clips[clip].id, "scores of answers")
+                raise not_finite(f"clip '{items.clips[clip].id}'", "scores of answers")
             scores[asked, : len(place)] = found[place.reshape(-1)]
 
     progress("ranking", 0, total)

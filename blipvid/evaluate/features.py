@@ -13,11 +13,12 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import normalize
 
-from blipvid.core.errors import BlipvidError, DecodeError
+from blipvid.core.errors import DecodeError
 from blipvid.core.features import Features, KnownClip
 from blipvid.core.protocols import ClipEncoder, FeatureKeeper, ImageEncoder, LoadClips, Progress
 from blipvid.core.settings import TaskSettings
 from blipvid.core.types import Clip, Frames, Runtime, Skipped
+from blipvid.evaluate.refusals import not_finite
 from blipvid.evaluate.share import ALONE, Share
 
 NOTED_CLIPS = 5
@@ -182,10 +183,7 @@ class ClipStream:
     def _checked(self, encoded: tuple[int, Features]) -> tuple[int, Features]:
         position, features = encoded
         if not features.embeds.isfinite().all():
-            raise BlipvidError(
-                f"clip '{self._clips[position].id}': the model's features are not finite; "
-                "try precision fp32, and check the checkpoint."
-            )
+            raise not_finite(f"clip '{self._clips[position].id}'", "features")
         return encoded
 
     def __enter__(self) -> Self:

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from blipvid.core.errors import BlipvidError, DataError
 from blipvid.core.features import Features
 from blipvid.core.protocols import ClipEncoder, ImageEncoder, LoadClips, PairJudge, Progress, no_progress
 from blipvid.core.settings import PairSettings
 from blipvid.core.text import clean_caption, exchange_sides
 from blipvid.core.types import PairSet, Result, Runtime
 from blipvid.evaluate.features import ClipStream
+from blipvid.evaluate.refusals import not_finite, refuse_empty
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.share import Share
 from blipvid.evaluate.statistics import bootstrap_details, clustered, mean_intervals
@@ -115,10 +115,7 @@ class Judgement:
             wrong = ~np.isfinite(found).all(axis=1)
             if wrong.any():
                 pair = self._items.pair_ids[pairs[int(np.argmax(wrong))]]
-                raise BlipvidError(
-                    f"pair '{pair}': the model gives logits that are not finite; try precision fp32, and check the "
-                    "checkpoint."
-                )
+                raise not_finite(f"pair '{pair}'", "logits")
             self.logits[pairs] = found
 
 
@@ -155,11 +152,7 @@ def evaluate_judging(
         BlipvidError: The model gives numbers that are not finite, or scratch files have no room.
         DoneElsewhere: The first process has the result.
     """
-    if not items.clips or not items.sentences:
-        raise DataError(
-            f"the set is empty ({len(items.clips):,} pictures, {len(items.sentences):,} pairs); "
-            "check the annotation file, its mapped fields and any limit."
-        )
+    refuse_empty(pictures=items.clips, pairs=items.sentences)
     seconds = Seconds()
     own = own_pictures(items, share)
     progress("judging", 0, len(items.clips))

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import pad
 
-from blipvid.core.errors import BlipvidError, DataError
 from blipvid.core.features import Features, QuestionStates
 from blipvid.core.protocols import Answerer, ClipEncoder, ImageEncoder, LoadClips, Progress, no_progress
 from blipvid.core.settings import QuestionReading
 from blipvid.core.text import clean_question, loses_words
 from blipvid.core.types import Questions, Runtime
 from blipvid.evaluate.features import ClipStream
+from blipvid.evaluate.refusals import not_finite
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.share import Share
 
@@ -69,19 +69,6 @@ def visit_clips(
             progress("answering", through[position], total)
     progress("answering", len(own), total)
     return clips
-
-
-def ask_for_questions(items: Questions) -> None:
-    """Makes sure that there is something to answer.
-
-    Raises:
-        DataError: No clips or no questions.
-    """
-    if not items.clips or not items.questions:
-        raise DataError(
-            f"the set is empty ({len(items.clips):,} clips, {len(items.questions):,} questions); "
-            "check the annotation file, its mapped fields and any limit."
-        )
 
 
 def asked_about(clips: Sequence[int], question_clip: Ints) -> Ints:
@@ -165,7 +152,7 @@ class QuestionReader:
                 texts = [self._questions[question] for question in portion]
                 states = self._model.read_questions(memory, texts, self._tokens, padded_to)
                 if not states.states[states.mask.bool()].isfinite().all():
-                    raise not_finite(self._clip_ids[clip], "states of questions")
+                    raise not_finite(f"clip '{self._clip_ids[clip]}'", "states of questions")
                 self._lost_pieces[portion] = states.cut.cpu().numpy()
                 self._length[portion] = states.mask.sum(dim=1).cpu().numpy()
                 yield np.array(portion), states
@@ -206,10 +193,3 @@ def clip_of(items: Questions, question: int) -> str:
 def n_questions(n: int) -> str:
     """Returns a number of questions in words for a note."""
     return f"{n:,} question{'' if n == 1 else 's'}"
-
-
-def not_finite(clip_id: str, what: str) -> BlipvidError:
-    """Makes the error for numbers that are not finite; `what` is a plural."""
-    return BlipvidError(
-        f"clip '{clip_id}': the model gives {what} that are not finite; try precision fp32, and check the checkpoint."
-    )

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from blipvid.core.errors import BlipvidError
 from blipvid.core.features import Texts
 from blipvid.core.protocols import Matcher, Progress
+from blipvid.evaluate.refusals import not_finite
 from blipvid.evaluate.share import ALONE, Share
 from blipvid.evaluate.similarity import Similarity
 from blipvid.evaluate.store import FeatureStore
@@ -162,10 +162,7 @@ class Reranker:
             logits = self._model.match(memory, self._texts, torch.from_numpy(text[rows]))
             scores[rows] = logits.float().cpu().numpy() + self._cosine[one, text[rows]]
             if not np.isfinite(scores[rows]).all():
-                raise BlipvidError(
-                    f"clip '{self._clip_ids[one]}': the matching head gives scores that are not finite; "
-                    "try precision fp32, and check the checkpoint."
-                )
+                raise not_finite(f"clip '{self._clip_ids[one]}'", "matching scores")
             progress(stage, done, n_clips)
         self._share.fill(own, [scores])
         return scores

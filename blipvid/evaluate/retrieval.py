@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from blipvid.core.errors import DataError
 from blipvid.core.protocols import (
     ClipEncoder,
     ExactMatcher,
@@ -30,6 +29,7 @@ from blipvid.evaluate.certificate import certify
 from blipvid.evaluate.directions import LISTED, Direction, text_to_video, video_to_text
 from blipvid.evaluate.features import ClipStream
 from blipvid.evaluate.metrics import Ranks, figures
+from blipvid.evaluate.refusals import refuse_empty
 from blipvid.evaluate.rerank import UNRANKED, Candidates, Floats, Ints, Pairs, Reranker, unite
 from blipvid.evaluate.seconds import Seconds
 from blipvid.evaluate.share import Share
@@ -82,11 +82,7 @@ def evaluate_retrieval(
         BlipvidError: The model gives numbers that are not finite, or scratch files have no room.
         DoneElsewhere: The first process has the result.
     """
-    if not items.clips or not items.texts:
-        raise DataError(
-            f"the set is empty ({len(items.clips):,} clips, {len(items.texts):,} texts); "
-            "check the annotation file, its mapped fields and any limit."
-        )
+    refuse_empty(clips=items.clips, texts=items.texts)
     seconds = Seconds()
     kept_as = torch.float32 if runtime.precision == "fp32" else torch.float16
     with FeatureStore(kept_as, runtime.device, runtime.memory_bytes) as store:

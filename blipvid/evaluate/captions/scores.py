@@ -6,7 +6,7 @@ server scores each domain: CIDEr counts anew which words are rare there, all els
 caption, so that the Java programs see each caption once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,8 @@ from blipvid.evaluate.captions.rouge import rouge_l
 from blipvid.evaluate.captions.tokenizer import tokenize
 
 Floats = npt.NDArray[np.float64]
+
+NOT_ASKED = "not asked for (`java_metrics`)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def score_captions(
     references: Sequence[Sequence[str]],
     subsets: Sequence[Sequence[int]] = (),
     progress: Progress = no_progress,
+    by_java: Collection[str] = ("meteor", "spice"),
 ) -> CaptionScores:
     """Scores captions against references.
 
@@ -56,6 +59,7 @@ def score_captions(
         references: The captions that people gave of each, at least one, as annotated.
         subsets: Places of the captions of each part that is scored as a set of its own, at least one.
         progress: Told of captions compared.
+        by_java: Which of the metrics that are Java programs are asked for.
 
     Returns:
         The scores.
@@ -74,13 +78,15 @@ def score_captions(
     meant = [[tokenize(caption) for caption in own] for own in references]
     compared = _compare(said, meant)
     meteors: Sequence[float | None] = [None] * (1 + len(subsets))
-    not_computed = {}
+    not_computed = {name: NOT_ASKED for name in ("meteor", "spice") if name not in by_java}
     try:
-        meteors = java.meteor(said, meant, subsets, progress)
+        if "meteor" in by_java:
+            meteors = java.meteor(said, meant, subsets, progress)
     except java.NotComputedError as reason:
         not_computed["meteor"] = str(reason)
     try:
-        compared.means["spice"] = java.spice(said, meant)
+        if "spice" in by_java:
+            compared.means["spice"] = java.spice(said, meant)
     except java.NotComputedError as reason:
         not_computed["spice"] = str(reason)
     whole, *parts = [

@@ -168,3 +168,10 @@ def test_the_folder_of_the_package_is_found_without_importing_it() -> None:
     assert json.dumps([path.name for path in java.spice_models(folder)]) == (
         '["stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar"]'
     )
+
+
+def test_a_metric_that_is_not_asked_for_starts_no_program(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java, "find_java", lambda: pytest.fail("Java was looked for"))
+    asked = score_captions(SAID, MEANT, by_java=())
+    assert asked.not_computed == {name: "not asked for (`java_metrics`)" for name in ("meteor", "spice")}
+    assert "cider" in asked.metrics
