@@ -38,7 +38,10 @@ def scale_pixels(frames: Frames, black_clips: str, device: str) -> torch.Tensor:
 
     Source: salesforce/BLIP data/video_dataset.py, the loader of VideoDataset and its normalisation.
     """
-    pixels = torch.from_numpy(frames.pixels).to(device).permute(0, 3, 1, 2).float().contiguous()
+    taken = torch.from_numpy(frames.pixels)
+    if torch.device(device).type == "cuda":
+        taken = taken.pin_memory()  # else the copy would wait for all that the GPU has still to do
+    pixels = taken.to(device, non_blocking=True).permute(0, 3, 1, 2).float().contiguous()
     # parity: the official loader tells bytes from fractions by the brightest pixel, so a clip of zeros and ones stays
     # undivided (tests/evaluate/test_features.py, golden frame_sampler)
     if black_clips == "blip" and frames.pixels.max() <= 1:

@@ -1,4 +1,4 @@
-"""Keeps the tokens of all clips until re-ranking: in memory first, in a memory-mapped file once the budget is spent.
+"""Keeps the tokens of all clips until re-ranking: on the GPU first, then in memory, then in a memory-mapped file.
 
 Not a cache: nothing outlives the run. The file is unnamed, so the system takes it back even from a killed process.
 """
@@ -51,10 +51,16 @@ def _no_room(error: OSError) -> BlipvidError:
     )
 
 
+def spare_bytes(device: str) -> int:
+    """Returns the memory of a GPU that tokens may take: half of what is free; none of any other device's."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if torch.device(device).type == "cuda" else 0
+
+
 class FeatureStore:
     """Tokens of clips in the order they were added; clips may differ in their number of tokens.
 
-    The first `memory_bytes` stay in memory, the rest goes to one file. Use it as a context: leaving it gives both back.
+    A GPU's `spare_bytes` take the first, `memory_bytes` the next, one file the rest. Use it as a context: leaving it
+    gives all back.
 
     Args:
         dtype: Kept as float32 (exact) or float16 (half the room; relative error 2e-4).
@@ -63,7 +69,9 @@ class FeatureStore:
     """
 
     def __init__(self, dtype: torch.dtype, device: str, memory_bytes: int) -> None:
-        self._dtype, self._device, self._room = dtype, device, memory_bytes
+        self._dtype, self._device = dtype, device
+        # "cuda" alone would not be what tensors there call it
+        self._room = {torch.empty(0, device=device).device: spare_bytes(device), torch.device("cpu"): memory_bytes}
         self._kept: dict[int, torch.Tensor | tuple[int, tuple[int, int]]] = {}  # or (offset, shape) in the file
         self._added = 0
         self._file: BinaryIO | None = None
@@ -82,10 +90,12 @@ class FeatureStore:
         Raises:
             BlipvidError: The file has no room.
         """
-        own = tokens.detach().to(device="cpu", dtype=self._dtype, copy=True).contiguous()
         number, self._added = self._added, self._added + 1
-        if own.nbytes <= self._room:
-            self._room -= own.nbytes
+        n_bytes = tokens.numel() * self._dtype.itemsize
+        place = next((place for place, room in self._room.items() if n_bytes <= room), None)
+        own = tokens.detach().to(device=place or "cpu", dtype=self._dtype, copy=True).contiguous()
+        if place:
+            self._room[place] -= n_bytes
             self._kept[number] = own
             return
         if self._file is None:
@@ -112,7 +122,7 @@ class FeatureStore:
         """Forgets a clip that nobody asks for again; its room in memory is free then, that in the file is not."""
         own = self._kept.pop(position)
         if isinstance(own, torch.Tensor):
-            self._room += own.nbytes
+            self._room[own.device] += own.nbytes
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,10 @@
 """Reading many texts together without computing any padding, each alone or all with one clip.
 
 The same numbers as `MedEncoder.forward` up to rounding, with less work: texts lie one after the other, sorted by
-length, and equal lengths attend to themselves as one batch without a mask; all texts are one long query to the memory
-of the clip; what no clip changes is done once for all clips; where only the first tokens are wanted, only they ask in
-the last layer. Not for training, which reads each text with a picture of its own.
+length, and equal lengths attend to themselves as one batch without a mask (on GPUs all lengths do, with one, because
+each batch costs them more to begin than to work through); all texts are one long query to the memory of the clip; what
+no clip changes is done once for all clips; where only the first tokens are wanted, only they ask in the last layer. Not
+for training, which reads each text with a picture of its own.
 
 Shape legend: Q texts, R of them that are read, L text length, D text width, P packed length (the tokens of many texts,
 one after the other).
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from blipvid.models.med import Attention, MedEncoder, Memory
+from blipvid.models.med import Attention, MedEncoder, Memory, Projections
 
 WORK_BYTES = 2**28
 """Memory that reading works in where nothing else is said; it bounds what is alive at once and changes no number."""
@@ -62,6 +63,11 @@ class PreparedTexts:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the texts are read."""
+        return self._ids.device
+
     def first_states(self, rows: torch.Tensor, memory: Memory | None) -> torch.Tensor:
         """Reads the texts at `rows` (R,), int64 on the CPU; as the function of this name, (R, D) in their order."""
         read = _read(self, rows, memory, firsts_only=True)
@@ -69,18 +75,18 @@ class PreparedTexts:
 
     def begin(self, rows: torch.Tensor, packing: "Packing") -> torch.Tensor:
         """Returns the states (P, D) of the texts at `rows` (R,) behind the first layer's self-attention."""
-        texts, device = rows[packing.texts], self._ids.device
+        texts, device = rows[packing.texts], self.device
         if self._begun is not None:
             return self._begun[(self._starts[texts] + packing.positions).to(device)]
         positions = packing.positions.to(device)
         x = self.tower.embeddings(self._ids[texts.to(device), positions], positions)
-        return _attend_in_runs(self.tower.layers[0].attention, x, packing)
+        return _attend_to_own_text(self.tower.layers[0].attention, x, packing)
 
     def _begin_all(self) -> torch.Tensor:
         """Returns the states of all tokens, text after text."""
         pieces = []
         for rows in _cut(torch.arange(len(self)), self.lengths, _tokens_at_once(self, None)):
-            packing = pack(self.lengths[rows])
+            packing = pack(self.lengths[rows], self.device)
             x = self.begin(rows, packing)
             places = self._starts[rows][packing.texts] + packing.positions - self._starts[rows[0]]
             pieces.append(torch.empty_like(x).index_copy_(0, places.to(x.device), x))
@@ -95,28 +101,36 @@ class Packing:
         texts: (P,) int64, the original place of the text of each token.
         positions: (P,) int64, the place of each token in its text.
         runs: For each distinct length, (length, how many texts).
-        firsts: (R,) int64, where each text begins, in sorted order.
         order: (R,) int64, the original place of each sorted text.
+        firsts: (R,) int64, where each text begins, in sorted order; this and what follows lie where the states do.
+        places: (P,) int64, where each token lies among R * L, were all texts padded to the longest.
+        allowed: (R, 1, 1, L) bool, True where there is a token then.
     """
 
     texts: torch.Tensor
     positions: torch.Tensor
     runs: tuple[tuple[int, int], ...]
-    firsts: torch.Tensor
     order: torch.Tensor
+    firsts: torch.Tensor
+    places: torch.Tensor
+    allowed: torch.Tensor
 
 
-def pack(lengths: torch.Tensor) -> Packing:
-    """Packs texts of the given lengths (R,) on the CPU."""
+def pack(lengths: torch.Tensor, device: torch.device) -> Packing:
+    """Packs texts of the given lengths (R,), int64 on the CPU, whose states lie on a device."""
     ordered, order = torch.sort(lengths, stable=True)
     distinct, counts = torch.unique_consecutive(ordered, return_counts=True)
-    firsts = ordered.cumsum(0) - ordered
+    firsts, longest = ordered.cumsum(0) - ordered, int(ordered[-1])
+    positions = torch.arange(int(ordered.sum())) - firsts.repeat_interleave(ordered)
+    rows = torch.arange(len(ordered)).repeat_interleave(ordered)
     return Packing(
         texts=order.repeat_interleave(ordered),
-        positions=torch.arange(int(ordered.sum())) - firsts.repeat_interleave(ordered),
+        positions=positions,
         runs=tuple(zip(distinct.tolist(), counts.tolist(), strict=True)),
-        firsts=firsts,
         order=order,
+        firsts=firsts.to(device),
+        places=(rows * longest + positions).to(device),
+        allowed=(torch.arange(longest) < ordered[:, None])[:, None, None].to(device),
     )
 
 
@@ -165,16 +179,16 @@ def _read(
     tower, last = texts.tower, len(texts.tower.layers) - 1
     for portion in _cut(rows, texts.lengths, texts.room // 2 // _state_bytes(tower)):
         pieces = list(_cut(portion, texts.lengths, _tokens_at_once(texts, memory)))
-        packings = [pack(texts.lengths[piece]) for piece in pieces]
+        packings = [pack(texts.lengths[piece], texts.device) for piece in pieces]
         states = [texts.begin(piece, packing) for piece, packing in zip(pieces, packings, strict=True)]
         for number, layer in enumerate(tower.layers):
             keys_values = memory.layer(number) if memory is not None else None
             narrow = firsts_only and number == last
             for i, packing in enumerate(packings):
                 if number:
-                    states[i] = _attend_in_runs(layer.attention, states[i], packing, firsts_only=narrow)
+                    states[i] = _attend_to_own_text(layer.attention, states[i], packing, firsts_only=narrow)
                 elif narrow:
-                    states[i] = states[i][packing.firsts.to(states[i].device)]
+                    states[i] = states[i][packing.firsts]
                 if keys_values is not None:
                     states[i] = layer.crossattention(states[i][None], keys_values)[0]
                 states[i] = layer.feed_forward(states[i])
@@ -182,24 +196,51 @@ def _read(
         yield from zip(packings, states, strict=True)
 
 
-def _attend_in_runs(attention: Attention, x: torch.Tensor, packing: Packing, firsts_only: bool = False) -> torch.Tensor:
-    """Self-attention of packed states (P, D), each run of equally long texts as one batch, so that no mask is needed.
+def _attend_to_own_text(
+    attention: Attention, x: torch.Tensor, packing: Packing, firsts_only: bool = False
+) -> torch.Tensor:
+    """Self-attention of packed states (P, D): each token, or each text's first one, looks at its text.
 
     Returns:
         (P, D) states, or (R, D) of the first tokens only.
     """
-    askers = x[packing.firsts.to(x.device)] if firsts_only else x
+    askers = x[packing.firsts] if firsts_only else x
     query, key, value = attention.self.query(askers), attention.self.key(x), attention.self.value(x)
+    attend = _attend_in_runs if x.device.type == "cpu" else _attend_padded
+    return attention.output(attend(attention.self, (query, key, value), packing, firsts_only), askers)
+
+
+def _attend_in_runs(
+    heads: Projections, projected: tuple[torch.Tensor, ...], packing: Packing, firsts_only: bool
+) -> torch.Tensor:
+    """Attends in each run of equally long texts as one batch, so that no mask is needed and no padding computed."""
+    query, key, value = projected
     gathered, start, asked = [], 0, 0
     for length, count in packing.runs:
         stop, heard = start + length * count, asked + (count if firsts_only else length * count)
         q, k, v = (
-            attention.self.split(part.unflatten(0, (count, -1)))
+            heads.split(part.unflatten(0, (count, -1)))
             for part in (query[asked:heard], key[start:stop], value[start:stop])
         )
         gathered.append(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1))
         start, asked = stop, heard
-    return attention.output(torch.cat(gathered), askers)
+    return torch.cat(gathered)
+
+
+def _attend_padded(
+    heads: Projections, projected: tuple[torch.Tensor, ...], packing: Packing, firsts_only: bool
+) -> torch.Tensor:
+    """Attends in one batch of all texts, padded and masked: a few kernels whatever the lengths."""
+    query, key, value = projected
+    shape = len(packing.allowed), packing.allowed.shape[-1]
+
+    def pad(packed: torch.Tensor) -> torch.Tensor:
+        whole = packed.new_zeros(shape[0] * shape[1], packed.shape[1])
+        return heads.split(whole.index_copy_(0, packing.places, packed).unflatten(0, shape))
+
+    asking = heads.split(query[:, None]) if firsts_only else pad(query)
+    found = scaled_dot_product_attention(asking, pad(key), pad(value), packing.allowed).transpose(1, 2).flatten(2)
+    return found[:, 0] if firsts_only else found.flatten(0, 1)[packing.places]
 
 
 def _cut(rows: torch.Tensor, lengths: torch.Tensor, tokens: int) -> Iterator[torch.Tensor]:

@@ -5,6 +5,7 @@ import torch
 from blipvid.core.errors import BlipvidError
 from blipvid.core.features import Texts
 from blipvid.core.protocols import no_progress
+from blipvid.evaluate import rerank
 from blipvid.evaluate.rerank import Candidates, Reranker, unite
 from blipvid.evaluate.similarity import Similarity
 from blipvid.evaluate.store import FeatureStore
@@ -25,7 +26,9 @@ def _rerank(model: Replay, t2v: list[list[int]], v2t: list[list[int]]) -> tuple[
         return *pairs.candidates(ranker.score(pairs.clip, pairs.text, no_progress)), len(pairs)
 
 
-def test_each_pair_is_scored_once_and_serves_both_directions() -> None:
+@pytest.mark.parametrize("ahead", [1, 2, 16])
+def test_each_pair_is_scored_once_and_serves_both_directions(ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerank, "clips_ahead", lambda device: ahead)
     model = Replay(COSINE, LOGITS)
     t2v, v2t, n_scored = _rerank(model, [[0], [1], [1]], [[3, 0], [2, 3]])
     assert model.remembered == [0, 1]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from blipvid.core.errors import BlipvidError
+from blipvid.evaluate import store as store_module
 from blipvid.evaluate.store import FeatureStore, scratch_array
 
 
@@ -48,6 +49,22 @@ def test_the_file_leaves_nothing_behind(cache: Path) -> None:
         assert list(cache.iterdir()) == []  # unnamed from the first byte, so a killed process leaves nothing either
     assert store.file_bytes == 0
     assert list(cache.iterdir()) == []
+
+
+def test_a_gpu_is_filled_before_memory(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meta device, which holds no numbers, stands in for a GPU."""
+    monkeypatch.setattr(store_module, "spare_bytes", lambda device: 100)
+    with FeatureStore(torch.float32, "meta", 50) as store:
+        places = []
+        for _ in range(5):
+            store.add(torch.ones(5, 2, device="meta" if len(places) < 2 else "cpu"))  # 40 bytes
+            own = store._kept[len(places)]
+            places.append(own.device.type if isinstance(own, torch.Tensor) else "file")
+        assert places == ["meta", "meta", "cpu", "file", "file"]
+        assert {store.get(position).device.type for position in range(5)} == {"meta"}
+        store.drop(0)
+        store.add(torch.ones(5, 2))
+        assert store._kept[5].device.type == "meta"  # type: ignore[union-attr]
 
 
 def test_what_is_kept_is_a_copy(cache: Path) -> None:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blipvid.core.features import Texts
+from blipvid.models import packed
 from blipvid.models.packed import PreparedTexts, pack
 from blipvid.models.retriever import MATCH, BlipRetriever
 from tests.models.tiny import tiny_retriever
@@ -41,16 +44,19 @@ def plainly(model: BlipRetriever, tokens: torch.Tensor, texts: Texts, row: int) 
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=12),
     rows=st.lists(st.integers(0, 11), min_size=1, max_size=20),
     room=st.sampled_from([0, 3000, 20000, 2**28]),
+    attend=st.sampled_from([packed._attend_in_runs, packed._attend_padded]),
 )
 def test_matching_equals_one_padded_pair_at_a_time(
-    model: BlipRetriever, lengths: list[int], rows: list[int], room: int
+    model: BlipRetriever, lengths: list[int], rows: list[int], room: int, attend: Callable[..., torch.Tensor]
 ) -> None:
-    """Whether or not the texts' beginnings are kept, and however small the pieces are; a text may come twice."""
+    """However small the pieces are and whether or not the texts' beginnings are kept, on CPUs and as on GPUs."""
     texts, chosen = draw_texts(lengths), [row % len(lengths) for row in rows]
-    prepared = model.prepare_texts(texts, room)
+    with patch.object(packed, "_attend_in_runs", attend):
+        prepared = model.prepare_texts(texts, room)
     for seed in (1, 2):
         tokens = torch.randn(30, 24, generator=torch.Generator().manual_seed(seed))
-        found = model.match(model.remember(tokens), prepared, torch.tensor(chosen))
+        with patch.object(packed, "_attend_in_runs", attend):
+            found = model.match(model.remember(tokens), prepared, torch.tensor(chosen))
         plain = torch.stack([plainly(model, tokens, texts, row) for row in chosen])
         torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
 
@@ -80,7 +86,7 @@ def test_beginnings_are_kept_in_half_of_the_memory_at_most(model: BlipRetriever)
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=30))
 def test_packing_is_sorted_by_length_and_loses_nothing(lengths: list[int]) -> None:
-    packing = pack(torch.tensor(lengths))
+    packing = pack(torch.tensor(lengths), torch.device("cpu"))
     tokens = list(zip(packing.texts.tolist(), packing.positions.tolist(), strict=True))
     ordered = sorted(range(len(lengths)), key=lambda text: lengths[text])
     assert tokens == [(text, place) for text in ordered for place in range(lengths[text])]
