@@ -81,13 +81,22 @@ def list_datasets() -> None:
 
 @datasets.command("show")
 def show_dataset(name: Name) -> None:
-    """Prints a benchmark as resolved: clips, frames, settings, published numbers, and where to obtain the data."""
+    """Prints a benchmark as resolved: clips, frames, settings, published numbers, and where to obtain the data.
+
+    What frames and settings are by default stands below, as comments.
+    """
     import yaml
 
     from blipvid.data.spec import load_benchmark
 
-    shown = load_benchmark(name).model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    spec = load_benchmark(name)
+    shown = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=120))
+    for section in ("frames", "settings"):
+        whole = getattr(spec, section).model_dump(mode="json")
+        defaults = {key: value for key, value in whole.items() if key not in shown.get(section, {})}
+        words = yaml.safe_dump(defaults, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6)
+        typer.echo(f"# {section}, by default: {words}", nl=False)
 
 
 @datasets.command("new")

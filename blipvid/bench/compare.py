@@ -25,6 +25,10 @@ HEADERS = ("metric", "first", "second", "difference", "won", "lost", "p")
 NOT_PROTOCOL = ("published", "compare", "about", "name", "model")
 """Keys of a benchmark file that change no number of ours."""
 
+NEITHER_SCORED = "Neither run is scored, so there are no figures to compare"
+WRITTEN = {"qa": "answers", "caption": "captions"}
+"""Task -> what differs between runs that nobody scored."""
+
 _COMPARISONS: Mapping[str, Callable[..., Compared]] = {
     "retrieval": compare_ranks,
     "qa": compare_answers,
@@ -58,20 +62,21 @@ def compare_runs(first: Path, second: Path) -> RunComparison:
 
     Raises:
         ConfigError: A folder holds no run, or the two have no metric in common, unless each answered the same questions
-            in one way: then the ways are compared.
+            in one way: then the ways are compared; or neither is scored: then what they say.
     """
     one, other = read_run(first), read_run(second)
+    unscored = task_of(one) == task_of(other) and not (one.metrics or other.metrics)
     figures = {row.metric: (row.ours, other.metrics[row.metric]) for row in rows_of(one) if row.metric in other.metrics}
     predictions = [read_predictions(first), read_predictions(second)]
     if not figures and task_of(one) == task_of(other) == "qa":
         apart = set_against((one.metrics, other.metrics), predictions)
-        if apart is None:
+        if apart is None and not unscored:
             raise ConfigError(
                 f"{first} and {second} were answered in different ways and not about the same questions; answer in "
                 'both ways in one run, by --set "answer_by=[generate, rank]".'
             )
-        figures, predictions = apart
-    if not figures:
+        figures, predictions = apart or (figures, predictions)
+    if not figures and not unscored:
         raise ConfigError(f"{first} and {second} have no metric in common ({one.name}; {other.name}).")
     found = _COMPARISONS[task_of(one)](figures, *predictions)
     return RunComparison(
@@ -81,8 +86,9 @@ def compare_runs(first: Path, second: Path) -> RunComparison:
         lines=found.lines,
         changes=found.changes,
         heads=found.heads,
-        summary=found.summary,
+        summary=_unscored_summary(one, found) if unscored else found.summary,
         notes=_notes(one, other, found),
+        tests=found.tests,
     )
 
 
@@ -99,19 +105,20 @@ def show_comparison(
         notes_console: Where everything else goes, unless the format is `rich`.
     """
     cells = [_cells(found, line) for line in found.lines]
+    headers = HEADERS if cells else ()
     if form is not Format.RICH:
         rows = [
             {key: getattr(line, key) for key in ("metric", "first", "second", "won", "lost", "p")}
             for line in found.lines
         ]
-        console.print(tabulated(HEADERS, cells, rows, form), markup=False, highlight=False, soft_wrap=True)
+        console.print(tabulated(headers, cells, rows, form), markup=False, highlight=False, soft_wrap=True)
         console = notes_console
     console.print(f"first:  {found.first.name}\nsecond: {found.second.name}", markup=False, highlight=False)
     if found.settings:
         settings = [[key, str(one), str(other)] for key, (one, other) in found.settings.items()]
         print_table(heads := ("set differently", "first", "second"), settings, console, words=heads)
     if form is Format.RICH:
-        print_table(HEADERS, cells, console)
+        print_table(headers, cells, console)
     console.print(found.summary, markup=False, highlight=False, soft_wrap=True)
     if named := found.changes[:changes]:
         print_table(found.heads, [change.cells() for change in named], console, words=found.heads)
@@ -132,10 +139,18 @@ def _cells(found: RunComparison, line: Line) -> list[str]:
     ]
 
 
+def _unscored_summary(run: Run, found: Compared) -> str:
+    differ = f"; {len(found.changes):,} {written} differ" if (written := WRITTEN.get(task_of(run))) else ""
+    return f"{NEITHER_SCORED}{differ}."
+
+
 def _notes(one: Run, other: Run, found: Compared) -> list[str]:
     notes = list(found.notes)
     if one.data.sha256 != other.data.sha256:
         notes.append("The annotation files differ.")
+    if not found.lines:
+        return notes
+    notes.append(found.tests)
     if max(run.coverage.items / run.coverage.clips for run in (one, other)) > 1:
         asked = words_of(one).asked.capitalize()
         notes.append(f"{asked} of one clip are not independent, so p is too small where a clip has several.")

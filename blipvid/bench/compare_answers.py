@@ -81,7 +81,8 @@ def compare_answers(
             f"{len(changes):,} answers differ; {won:,} became {'better' if in_part else 'right'} in the second run, "
             f"{lost:,} {'worse' if in_part else 'wrong'}, the others are as right or wrong in both."
         ),
-        notes=[*notes, f"p: {'the exact sign test' if in_part else MCNEMAR}, two-sided, not corrected."],
+        notes=notes,
+        tests=f"p: {'the exact sign test' if in_part else MCNEMAR}, two-sided, not corrected.",
     )
 
 
@@ -89,6 +90,8 @@ def set_against(
     metrics: Sequence[Mapping[str, float]], predictions: Sequence[Sequence[Mapping[str, Any]]]
 ) -> tuple[dict[str, tuple[float, float]], list[list[dict[str, Any]]]] | None:
     """Makes one protocol, `generate against rank`, of two runs that answered the same questions by one protocol each.
+
+    Where that is the same protocol it keeps its name.
 
     Args:
         metrics: Those of both runs.
@@ -103,7 +106,7 @@ def set_against(
     if len(first) != 1 or len(second) != 1 or one != other:
         return None
     (mine,), (theirs,) = first, second
-    name = f"{mine}{AGAINST}{theirs}"
+    name = mine if mine == theirs else f"{mine}{AGAINST}{theirs}"
     figures = {}
     for metric, value in metrics[0].items():
         parts = FigureName.of(metric)

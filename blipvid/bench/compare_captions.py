@@ -67,11 +67,9 @@ def compare_captions(
         changes=changed,
         heads=HEADS,
         summary=f"{len(changed):,} captions differ; by {measure} {won:,} are better in the second run, {lost:,} worse.",
-        notes=[
-            *in_common("captions", [len(first), len(second)], len(pairs), "clips"),
-            "won, lost: clips. p: exact sign test over clips, two-sided, not corrected; it asks how often a caption is "
-            "better, not by how much.",
-        ],
+        notes=in_common("captions", [len(first), len(second)], len(pairs), "clips"),
+        tests="won, lost: clips. p: exact sign test over clips, two-sided, not corrected; it asks how often a caption "
+        "is better, not by how much.",
     )
 
 

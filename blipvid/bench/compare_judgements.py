@@ -61,10 +61,8 @@ def compare_judgements(
         changes=changes,
         heads=HEADS,
         summary=f"{len(changes):,} judgements differ; {won:,} became right in the second run, {lost:,} wrong.",
-        notes=[
-            *in_common("pairs", [len(first), len(second)], len(pairs), "pairs"),
-            "p: McNemar's exact test, two-sided, not corrected.",
-        ],
+        notes=in_common("pairs", [len(first), len(second)], len(pairs), "pairs"),
+        tests="p: McNemar's exact test, two-sided, not corrected.",
     )
 
 

@@ -72,10 +72,8 @@ def compare_ranks(
         changes=moves,
         heads=HEADS,
         summary=f"{better:,} queries rank better in the second run, {len(moves) - better:,} worse.",
-        notes=[
-            *notes,
-            "p: McNemar's exact test on recalls, Wilcoxon's signed-rank test on ranks, two-sided, not corrected.",
-        ],
+        notes=notes,
+        tests="p: McNemar's exact test on recalls, Wilcoxon's signed-rank test on ranks, two-sided, not corrected.",
     )
 
 

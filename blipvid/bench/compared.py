@@ -35,6 +35,7 @@ class Compared:
         heads: Of the table of changes.
         summary: How many changed and how, one sentence.
         notes: What to know before reading the figures.
+        tests: How they were tested, one sentence.
     """
 
     lines: Sequence[Line]
@@ -42,6 +43,7 @@ class Compared:
     heads: Sequence[str]
     summary: str
     notes: Sequence[str]
+    tests: str
 
 
 def in_common(name: str, asked: Sequence[int], common: int, word: str) -> list[str]:

@@ -139,7 +139,7 @@ _TASKS = {
     "retrieval": TaskWords("texts", "queries", "ranked by"),
     "qa": TaskWords("questions", "questions", "answered by"),
     "choice": TaskWords("questions", "questions", "chosen by"),
-    "caption": TaskWords("captions", "clips", "captioned by"),
+    "caption": TaskWords("annotated captions", "clips", "captioned by"),
     "pairs": TaskWords("sentences", "sentences", "judged by"),
     "dialog": TaskWords("rounds", "rounds", "ranked by"),
 }

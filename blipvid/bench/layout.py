@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blipvid.bench.choices import Format
 from blipvid.bench.notes import notes, title
 from blipvid.bench.record import Run
-from blipvid.bench.tables import Row, by_task, compare_cells, metric_cells, rows_of, run_cells
+from blipvid.bench.tables import Row, by_task, compare_cells, metric_cells, published_figure, rows_of, run_cells
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,8 @@ def render(runs: Sequence[Run], form: Format) -> str:
 
     Returns:
         With one run a row is a metric. With several a row is a run, in one table a task; except in csv and json, which
-        always hold one row for each run and metric.
+        always hold one row for each run and metric. Metrics that were not computed stand below the others with the
+        reason; in json apart from the rows.
     """
     if form is Format.JSON:
         return json.dumps([_as_json(run) for run in runs], indent=2, ensure_ascii=False)
@@ -172,7 +173,12 @@ def _long_rows(run: Run) -> list[dict[str, Any]]:
         "clips_used": run.coverage.clips_used,
         "clips": run.coverage.clips,
     }
-    return [{**begin, **_figures(row)} for row in rows_of(run)]
+    rows = [{**_figures(row), "not_computed": None} for row in rows_of(run)]
+    rows += [
+        {"metric": name, "published": published_figure(run, name)[0], "not_computed": why}
+        for name, why in run.details.get("not_computed", {}).items()
+    ]
+    return [{**begin, **row} for row in rows]
 
 
 def _as_json(run: Run) -> dict[str, Any]:

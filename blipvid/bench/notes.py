@@ -20,7 +20,8 @@ def title(run: Run) -> str:
     """Returns benchmark, model and what the figures stand on."""
     coverage = run.coverage
     clips = f"{coverage.clips_used:,} of {coverage.clips:,} {looked_at(run)}"
-    return f"{run.name} · {clips}, {coverage.items:,} {words_of(run).asked}"
+    asked = run.details.get("references", coverage.items)  # a clip may have several captions
+    return f"{run.name} · {clips}, {asked:,} {words_of(run).asked}"
 
 
 def looked_at(run: Run) -> str:

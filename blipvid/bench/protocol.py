@@ -1,6 +1,6 @@
 """Says in words how a number came about, and which published numbers may stand beside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from blipvid.bench.record import Comparison
@@ -214,14 +214,21 @@ def _changes_the_set(override: str) -> bool:
     return key.startswith("dataset.") and not key.startswith((*_WHERE_MEDIA_LIE, *_WHERE_ANSWERS_LIE))
 
 
-def caveats(spec: BenchmarkSpec, loaded: "LoadedModel", precision: str) -> tuple[str, ...]:
-    """Says what differs from the published protocol without making the figures incomparable."""
+def caveats(spec: BenchmarkSpec, loaded: "LoadedModel", metrics: Collection[str], precision: str) -> tuple[str, ...]:
+    """Says what differs from the published protocol without making the figures incomparable.
+
+    Args:
+        spec: The benchmark as resolved.
+        loaded: The model.
+        metrics: Names of our figures; a published row that has none of them stands beside nothing.
+        precision: Arithmetic of the encoders.
+    """
     found = []
     if changed := [
         change for change in spec.overrides if change.startswith(("frames.", "settings.", *_WHERE_ANSWERS_LIE))
     ]:
         found.append(f"changed by --set: {', '.join(changed)}")
-    known = [row for row in spec.published if row.model is not None]
+    known = [row for row in spec.published if row.model is not None and not row.metrics.keys().isdisjoint(metrics)]
     if known and loaded.spec.name not in {row.model for row in known}:
         found.append(f"the published row is of another checkpoint ({known[0].checkpoint or known[0].model})")
     if loaded.image_size != loaded.spec.image_size:

@@ -208,7 +208,7 @@ def _record(
         published=published,
         compare=compare,
         not_comparable=not_comparable,
-        caveats=(*caveats(spec, loaded, runtime.precision), *cache_caveats(result.details)),
+        caveats=(*caveats(spec, loaded, result.metrics, runtime.precision), *cache_caveats(result.details)),
         coverage=Coverage(
             clips_used=result.n_clips - len(result.skipped),
             clips=result.n_clips,

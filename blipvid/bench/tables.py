@@ -77,7 +77,7 @@ def rows_of(run: Run) -> list[Row]:
             key: run.details.get(key, {}).get(parts.kind) if parts.kind else None
             for key in ("counts", "commonest", "chance")
         }
-        published = next((row for row in run.published if name in row.metrics), None)
+        published, difference = published_figure(run, name)
         rows.append(
             Row(
                 metric=name,
@@ -89,13 +89,19 @@ def rows_of(run: Run) -> list[Row]:
                 vqa=beside["vqa"],
                 commonest=of_kind["commonest"],
                 chance=of_kind["chance"],
-                published=published.metrics[name] if published else None,
-                difference=published.differences.get(name) if published else None,
+                published=published,
+                difference=difference,
                 protocol=protocol_of(run, name),
                 terms=terms,
             )
         )
     return rows
+
+
+def published_figure(run: Run, metric: str) -> tuple[float | None, float | None]:
+    """Returns the published figure of a metric, and ours minus that; None where there is none."""
+    row = next((row for row in run.published if metric in row.metrics), None)
+    return (row.metrics[metric], row.differences.get(metric)) if row else (None, None)
 
 
 def _interval(row: Row) -> str:
@@ -132,7 +138,7 @@ def _not_computed(run: Run) -> list[dict[str, str]]:
         {
             "metric": metric_label(name),
             "ours": f"not computed: {why}",
-            "published": next((figure(name, row.metrics[name]) for row in run.published if name in row.metrics), ""),
+            "published": figure(name, published_figure(run, name)[0]),
         }
         for name, why in run.details.get("not_computed", {}).items()
     ]

@@ -42,7 +42,7 @@ def test_a_run_of_captions_is_recorded_and_shown(described_folder: Path):
     low, high = record["intervals"]["cider"]
     assert low <= record["metrics"]["cider"] <= high
     page = (described_folder / "table.md").read_text()
-    assert "# described · tiny · 5 of 5 clips, 5 captions" in page
+    assert "# described · tiny · 5 of 5 clips, 10 annotated captions" in page
     for part in ("| CIDEr ", "| CIDEr · in ", "BLEU-4", "133.3", "by beam search, 3 beams", "captioned by"):
         assert part in page
 
@@ -73,7 +73,21 @@ def test_a_set_without_captions_gives_a_file_to_hand_in(caption_world: World, tm
     record = record_of(tmp_path / "rich")
     assert record["metrics"] == {}
     assert "Nothing is scored" in found.err or "nothing is scored" in found.err
+    assert "5 of 5 clips, 0 annotated captions" in found.err
     assert call("report", str(tmp_path / "rich"), "--out", str(tmp_path / "page.html")).code == 0
+
+
+def test_of_captions_to_hand_in_those_that_differ_are_shown(caption_world: World, tmp_path: Path):
+    for name, search in (("a", "beam"), ("b", "nucleus")):
+        changes = ("--set", "dataset.fields.captions=null", "--set", f"search={search}")
+        assert call(*caption_world.arguments(tmp_path / name, *changes)).code == 0
+    said = [[row["prediction"] for row in predictions(tmp_path / name)] for name in ("a", "b")]
+    differ = sum(one != other for one, other in zip(*said, strict=True))
+    found = call("compare", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert found.code == 0, found.err
+    assert f"Neither run is scored, so there are no figures to compare; {differ} captions differ." in found.out
+    assert "settings.search" in found.out
+    assert "by CIDEr" not in found.out
 
 
 def test_a_later_run_leaves_no_old_file_to_hand_in(world: World, caption_world: World, tmp_path: Path):

@@ -1,14 +1,17 @@
 """The command line as such: its flags, its speed, its manners."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from blipvid.bench.cli import whole
 from blipvid.bench.record import read_predictions, read_run
+from blipvid.data.spec import load_benchmark
 from tests.bench.call import call
 from tests.bench.world import World
 
@@ -175,3 +178,14 @@ def test_a_benchmark_is_shown_with_where_to_obtain_it():
     found = call("datasets", "show", "msrvtt-retrieval")
     assert "MSRVTT_JSFUSION_test.csv" in found.out
     assert "obtain:" in found.out
+
+
+def test_a_benchmark_is_shown_with_what_it_leaves_at_its_default():
+    shown = call("datasets", "show", "vqa2-val").out
+    written = yaml.safe_load(shown)
+    defaults = dict(re.findall(r"^# (frames|settings), by default: (.*)$", shown, re.M))
+    spec = load_benchmark("vqa2-val").model_dump(mode="json")
+    for section in ("frames", "settings"):
+        by_default = yaml.safe_load(defaults[section])
+        assert by_default.keys().isdisjoint(written[section])
+        assert written[section] | by_default == spec[section]

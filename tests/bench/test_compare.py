@@ -82,6 +82,24 @@ def test_runs_without_a_common_metric_cannot_be_compared(tmp_path: Path):
         compare_runs(first, tmp_path / "b")
 
 
+def test_a_scored_run_and_an_unscored_one_have_no_metric_in_common(tmp_path: Path):
+    first = write_ranks(tmp_path / "a", {"q1": 1.0})
+    write_run(tmp_path / "b", a_run(metrics={}, intervals={}), Result({}, {}, [], (), 1, 1), "")
+    with pytest.raises(ConfigError, match="no metric in common"):
+        compare_runs(first, tmp_path / "b")
+
+
+def test_of_dialogs_that_nobody_scored_that_is_said(tmp_path: Path):
+    benchmark = {"name": "told", "task": "dialog", "dataset": {"annotations": "dialogs.json"}}
+    row = {"id": "d0", "clip": "c0", "round": 1, "question": "is it red?", "answer": None, "rank": None, "top": []}
+    for name in ("a", "b"):
+        run = a_run(benchmark=benchmark, metrics={}, intervals={})
+        write_run(tmp_path / name, run, Result({}, {}, [row], (), 1, 1), "")
+    found = compare_runs(tmp_path / "a", tmp_path / "b")
+    assert found.summary == "Neither run is scored, so there are no figures to compare."
+    assert found.notes == []
+
+
 def test_the_command_compares_two_real_runs(world: World, run_folder: Path, tmp_path: Path):
     assert call(*world.arguments(tmp_path, "--set", "rerank_top_k=0")).code == 0
     found = call("compare", str(run_folder), str(tmp_path))

@@ -123,6 +123,40 @@ def test_nobody_wins_where_no_answers_are_known():
     assert math.isnan(how_right({"prediction": "dog", "answer": None, "right": None}))
 
 
+def write_unscored(folder: Path, answers: Sequence[str], *protocols: str, **changes: Any) -> Path:
+    rows = [
+        a_prediction(n, answer, protocol=protocol, answer=None, right=None)
+        for protocol in protocols
+        for n, answer in enumerate(answers)
+    ]
+    write_run(folder, a_qa_run(metrics={}, intervals={}, **changes), Result({}, {}, rows, (), 3, len(answers)), "")
+    return folder
+
+
+def test_of_runs_that_nobody_scored_the_answers_are_compared(tmp_path: Path):
+    other = {"name": "asked", "task": "qa", "dataset": {"annotations": "qa.json"}, "frames": {"count": 4}}
+    first = write_unscored(tmp_path / "a", ["dog", "cat"], "generate", "rank")
+    second = write_unscored(tmp_path / "b", ["dog", "cow"], "generate", "rank", benchmark=other)
+    shown = call("compare", str(first), str(second))
+    assert shown.code == 0, shown.err
+    assert "Neither run is scored, so there are no figures to compare; 2 answers differ." in shown.out
+    for part in ("frames.count", "what runs in scene 1?", "cow", "not known"):
+        assert part in shown.out
+    for part in ("p:", "so p is too small", "metric"):
+        assert part not in shown.out
+    for form in ("csv", "markdown"):
+        assert not call("compare", str(first), str(second), "--format", form).out.strip()
+
+
+def test_of_unscored_runs_one_way_of_answering_is_compared_with_another(tmp_path: Path):
+    first = write_unscored(tmp_path / "a", ["dog", "cat"], "generate")
+    alike, apart = (write_unscored(tmp_path / way, ["dog", "cow"], way) for way in ("generate", "rank"))
+    assert [[change.protocol for change in compare_runs(first, second).changes] for second in (alike, apart)] == [
+        ["generate"],
+        ["generate against rank"],
+    ]
+
+
 def test_an_option_is_right_by_its_place_and_not_by_its_text():
     assert how_right({"prediction": "to wave", "answer": "to wave", "right": True})
     assert not how_right({"prediction": "to wave", "answer": "to wave", "right": False})  # two options, one text

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from blipvid.bench.choices import Format
 from blipvid.bench.layout import markdown_page, render, show, show_together
-from tests.bench.records import PAPER, a_choice_run, a_qa_run, a_run
+from tests.bench.records import PAPER, a_caption_run, a_choice_run, a_qa_run, a_run
 
 
 def printed(run_or_runs: object, how: object) -> str:
@@ -85,9 +85,19 @@ def test_old_readers_of_csv_and_json_find_their_columns():
     for run in (a_run(), a_qa_run(), a_choice_run()):
         head = render([run], Format.CSV).splitlines()[0].split(",")
         assert head[: len(old)] == old
-        assert head[len(old) :] == ["vqa", "questions", "commonest", "chance", "protocol"]
+        assert head[len(old) :] == ["vqa", "questions", "commonest", "chance", "protocol", "not_computed"]
         (found,) = json.loads(render([run], Format.JSON))
-        assert list(found["rows"][0]) == head[4:]
+        assert list(found["rows"][0]) == head[4:-1]
+
+
+def test_csv_has_a_row_for_what_was_not_computed_with_the_reason_and_no_figure():
+    rows = list(csv.DictReader(io.StringIO(render([a_caption_run()], Format.CSV))))
+    told = ("benchmark", "ours", "published", "not_computed")
+    assert {row["metric"]: tuple(row[key] for key in told) for row in rows if not row["ours"]} == {
+        "meteor": ("described", "", "", "needs Java"),
+        "spice": ("described", "", "23.7", "needs Java"),
+    }
+    assert all(not row["not_computed"] for row in rows if row["ours"])
 
 
 def test_csv_of_questions_names_the_protocol_of_every_figure():

@@ -1,5 +1,5 @@
 from blipvid.bench.notes import RECONSTRUCTION, notes, title
-from tests.bench.records import PAPER, QA_DETAILS, a_choice_run, a_qa_run, a_run
+from tests.bench.records import PAPER, QA_DETAILS, a_caption_run, a_choice_run, a_qa_run, a_run
 
 
 def test_the_title_states_coverage():
@@ -51,6 +51,11 @@ def test_notes_name_skipped_clips_readers_ties_and_why_no_difference_stands():
 def test_questions_are_counted_as_questions():
     assert title(a_qa_run()) == "asked · tiny · 19 of 20 clips, 100 questions"
     assert title(a_choice_run()).endswith("20 of 20 clips, 30 questions")
+
+
+def test_captions_are_those_of_people_and_not_one_a_clip():
+    run = a_caption_run(details={"references": 250})
+    assert title(run) == "described · tiny · 50 of 50 pictures, 250 annotated captions"
 
 
 def test_notes_of_questions_name_list_reconstruction_and_test():

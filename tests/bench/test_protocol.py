@@ -66,8 +66,14 @@ def test_a_model_without_a_row_of_its_own_sees_all_published_rows(world: World):
     spec = load_benchmark(str(world.benchmark)).model_copy(update={"published": [row("base", model="base")]})
     published, _ = published_beside(spec, METRICS, "mine", comparable=True)
     assert [found.label for found in published] == ["base"]
-    assert "another checkpoint" in caveats(spec, loaded("mine"), "fp32")[0]
-    assert caveats(spec, loaded("base"), "fp32") == ()
+    assert "another checkpoint" in caveats(spec, loaded("mine"), METRICS, "fp32")[0]
+    assert caveats(spec, loaded("base"), METRICS, "fp32") == ()
+
+
+def test_a_published_row_without_a_figure_of_ours_is_no_reason_to_beware(world: World):
+    spec = load_benchmark(str(world.benchmark)).model_copy(update={"published": [row("base", model="base")]})
+    assert caveats(spec, loaded("mine"), {}, "fp32") == ()
+    assert caveats(spec, loaded("mine"), {"v2t_r1": 36.0}, "fp32") == ()
 
 
 def test_no_difference_is_made_where_figures_do_not_compare(world: World):
@@ -77,7 +83,7 @@ def test_no_difference_is_made_where_figures_do_not_compare(world: World):
 
 def test_caveats_name_changed_settings_resized_pictures_and_low_precision(world: World):
     spec = load_benchmark(str(world.benchmark), ["frames.count=4"])
-    found = " ".join(caveats(spec, loaded(trained=224, now=384), "bf16"))
+    found = " ".join(caveats(spec, loaded(trained=224, now=384), METRICS, "bf16"))
     assert "frames.count=4" in found
     assert "384 px" in found
     assert "224 px" in found
@@ -150,13 +156,13 @@ def test_a_limit_asks_other_questions():
     ],
 )
 def test_what_the_model_has_no_positions_for_is_a_caveat(change: str, said: str):
-    assert said in " ".join(caveats(load_benchmark("msvd-qa", [change]), loaded(), "fp32"))
-    assert "are cut to" not in " ".join(caveats(load_benchmark("msvd-qa"), loaded(), "fp32"))
+    assert said in " ".join(caveats(load_benchmark("msvd-qa", [change]), loaded(), METRICS, "fp32"))
+    assert "are cut to" not in " ".join(caveats(load_benchmark("msvd-qa"), loaded(), METRICS, "fp32"))
 
 
 def test_options_are_read_by_one_tower_or_the_other():
     longer = ["text_tokens=600", "question_tokens=700"]
-    matched = " ".join(caveats(load_benchmark("msrvtt-mc", ["choose_by=match", *longer]), loaded(), "fp32"))
+    matched = " ".join(caveats(load_benchmark("msrvtt-mc", ["choose_by=match", *longer]), loaded(), METRICS, "fp32"))
     assert "texts are cut to 512 tokens and not to 600" in matched
     assert "questions are cut" not in matched
 
@@ -164,7 +170,7 @@ def test_options_are_read_by_one_tower_or_the_other():
 def test_another_list_of_answers_is_a_caveat_and_not_another_set():
     spec = load_benchmark("msvd-qa", ["answer_by=rank", "dataset.answers=mine.txt"])
     assert why_not_comparable(spec, None, 504) == ()
-    assert "dataset.answers=mine.txt" in " ".join(caveats(spec, loaded(), "fp32"))
+    assert "dataset.answers=mine.txt" in " ".join(caveats(spec, loaded(), METRICS, "fp32"))
     other = load_benchmark("msvd-qa", ["dataset.annotations=mine.json"])
     assert "mine.json" in why_not_comparable(other, None, 504)[0]
 

@@ -32,6 +32,10 @@ def test_each_thing_is_done_by_one(n: int) -> None:
     assert sorted(thing for share in THREE for thing in share.own(n)) == list(range(n))
 
 
+def test_neighbours_go_to_different_processes() -> None:
+    assert [list(share.own(7)) for share in THREE] == [[0, 3, 6], [1, 4], [2, 5]]
+
+
 def test_pictures_that_meet_stay_together() -> None:
     pairs = [(0, 9), (9, 4), (1, 2), (3, 3), (6, 5), (5, 7)]  # 8 stands in none
     n = len(pairs)
