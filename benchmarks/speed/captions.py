@@ -12,8 +12,9 @@ LENGTHS = {
 }  # fmt: skip
 """Length -> how many of the 995 different captions have it; 11.8 on average."""
 
-N_CLIPS, N_QUERIES, TOP_K, PADDED = 1000, 2000, 128, 35
-"""The released evaluation pads every caption to 35 and matches 128 candidates of each query, of both directions."""
+N_CLIPS, TOP_K, PADDED = 1000, 128, 35
+"""Clips, and as many captions. The released evaluation matches 128 candidates of each query of both directions, and
+pads every caption to 35."""
 
 WIDTH, MLP = 768, 3072
 
@@ -51,22 +52,24 @@ def texts_flop(lengths: list[int], layers: int, visual: int) -> float:
     return (layers - 1) * tokens * seen + (layers - 2) * own + last + texts * seen
 
 
-def whole_task(layers: int, visual: int, overlap: float) -> dict[str, float]:
-    """Counts the operations of re-ranking the split.
+def whole_task(layers: int, visual: int, overlap: float, clips: int = N_CLIPS, top_k: int = TOP_K) -> dict[str, float]:
+    """Counts the operations of re-ranking the split, or a smaller gallery with captions of its lengths.
 
     Args:
         layers: Of the text tower.
         visual: Tokens of a clip.
         overlap: Share of the candidates of one direction that are candidates of the other one, too.
+        clips: Clips, and captions.
+        top_k: Candidates of each query.
 
     Returns:
         Pairs and operations of both ways, and how many times fewer operations ours are.
     """
-    asked = N_QUERIES * TOP_K
+    asked = 2 * clips * top_k
     pairs = asked * (1 - overlap / 2)
     pool = [length for length, count in LENGTHS.items() for _ in range(count)]
     reference = asked * pair_flop(layers, visual)
-    ours = N_CLIPS * layers * keys_values_flop(visual) + pairs / len(pool) * texts_flop(pool, layers, visual)
+    ours = clips * layers * keys_values_flop(visual) + pairs / len(pool) * texts_flop(pool, layers, visual)
     return {
         "overlap": overlap,
         "pairs_reference": asked,

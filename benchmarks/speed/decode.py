@@ -97,13 +97,13 @@ def read_numbers(pixels: Pixels) -> list[int]:
     return [int(sum(1 << bit for bit in range(BITS) if row[bit] > 127)) for row in level]
 
 
-def read_by_decord(paths: Sequence[Path], threads: int) -> list[Pixels]:
+def read_by_decord(paths: Sequence[Path], threads: int, count: int = COUNT, size: int = SIZE) -> list[Pixels]:
     """Reads clips as the released loader does."""
     found = []
     for path in paths:
-        reader = decord.VideoReader(str(path), width=SIZE, height=SIZE, num_threads=threads)
+        reader = decord.VideoReader(str(path), width=size, height=size, num_threads=threads)
         length = len(reader)
-        found.append(reader.get_batch(np.arange(0, length, length / COUNT, dtype=int)).asnumpy())
+        found.append(reader.get_batch(np.arange(0, length, length / count, dtype=int)).asnumpy())
     return found
 
 
