@@ -18,6 +18,7 @@ DOCUMENTS = [
     "benchmarks/README.md",
     "docs/protocols.md",
     "docs/datasets.md",
+    "docs/speed.md",
     "docs/training.md",
 ]
 
@@ -97,3 +98,12 @@ def test_links_between_documents_lead_somewhere():
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
             assert (ROOT / document).parent.joinpath(target).exists(), f"{document}: {target}"
+
+
+def test_every_speed_program_stands_in_their_table_with_a_command():
+    folder = ROOT / "benchmarks" / "speed"
+    programs = {path.name for path in folder.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
+    rows = re.findall(
+        r"^\| `(\w+\.py)` \|.*\| `python benchmarks/speed/(\w+\.py) ", (folder / "README.md").read_text(), re.M
+    )
+    assert rows == [(program, program) for program in sorted(programs)]

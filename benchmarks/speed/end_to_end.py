@@ -77,7 +77,7 @@ class Sizes:
         return build(self.layers, self.visual, self.blocks, self.image_px)
 
 
-PRESETS = {"full": Sizes(16, 15, 8, 384, 12, 12, 8), "ci": Sizes(6, 5, 2, 384, 2, 3, 4)}
+PRESETS = {"full": Sizes(8, 15, 8, 384, 12, 12, 6), "ci": Sizes(6, 5, 2, 384, 2, 3, 4)}
 
 
 @dataclass(frozen=True)
