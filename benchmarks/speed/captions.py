@@ -53,7 +53,7 @@ def texts_flop(lengths: list[int], layers: int, visual: int) -> float:
 
 
 def whole_task(layers: int, visual: int, overlap: float, clips: int = N_CLIPS, top_k: int = TOP_K) -> dict[str, float]:
-    """Counts the operations of re-ranking the split, or a smaller gallery with captions of its lengths.
+    """Works out the operations of re-ranking the split, or a smaller gallery with captions of its lengths.
 
     Args:
         layers: Of the text tower.

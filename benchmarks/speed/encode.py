@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from reference import build_random
-from rounds import interleave, machine, ratio
+from rounds import interleave, machine, ratio, show_peaks
 
 from blipvid.models.precision import Precision
 from blipvid.models.retriever import BlipRetriever
@@ -112,7 +112,10 @@ def main() -> int:
     )
     ways = ways_of(model, pixels, compiled=asked.compile)
     times, tokens = interleave(ways, asked.rounds)
-    print(f"{'':<22}{'CPU s/picture':>14}{'ratio':>8} {'[least, most]':<15}{'largest':>9}{'rel. L2':>9}{'cosine':>10}")
+    print(
+        f"{'':<22}{'CPU s/picture':>14}{'ratio':>8} {'[least, most]':<15}{'GFLOP/picture':>14}"
+        f"{'largest':>9}{'rel. L2':>9}{'cosine':>10}"
+    )
     lines: dict[str, Any] = {}
     for name, own in times.items():
         found, apart = ratio(times["reference"], own), drift(tokens[name], tokens["reference"])
@@ -120,10 +123,11 @@ def main() -> int:
         bounds = f"[{found['cpu_min']:.2f}, {found['cpu_max']:.2f}]"
         print(
             f"{name:<22}{lines[name]['cpu_s']['median']:>14.3f}{found['cpu']:>7.2f}x {bounds:<15}"
-            f"{apart['largest']:>9.1e}{apart['relative_l2']:>9.1e}{apart['least_cosine']:>10.6f}"
+            f"{lines[name]['gflop']:>14.1f}{apart['largest']:>9.1e}{apart['relative_l2']:>9.1e}{apart['least_cosine']:>10.6f}"
         )
+    peaks = show_peaks(ways["reference"][0], ways["ours, fp32"][0])
     if asked.json:
-        asked.json.write_text(json.dumps({"lines": lines, "machine": machine()}, indent=2))
+        asked.json.write_text(json.dumps({"lines": lines, "peak_gb": peaks, "machine": machine()}, indent=2))
     return 0 if lines["ours, fp32"]["drift"]["largest"] < TOLERANCE else 1
 
 

@@ -259,7 +259,7 @@ def compare(preset: str, threads: int, rounds: int) -> tuple[dict[str, Any], boo
     road = whole_road()
     print(
         "in so small a gallery a clip meets few captions; operations of the whole 1k-A road (ViT-B, 8 frames, 12 text "
-        "layers, overlap 0.75), counted: {pflop_reference:.1f} PFLOP, ours {pflop_ours:.2f}, {ratio:.1f}x".format(
+        "layers, overlap 0.75), worked out: {pflop_reference:.1f} PFLOP, ours {pflop_ours:.2f}, {ratio:.1f}x".format(
             **road
         )
     )
@@ -279,7 +279,7 @@ def show(name: str, reference: Times, own: Times, peak_gb: float | None) -> dict
 
 
 def whole_road() -> dict[str, float]:
-    """Counts the operations of the whole split, in petaflop: ViT-B on 8 frames of 384 px, and re-ranking."""
+    """Works out the operations of the whole split, in petaflop: ViT-B on 8 frames of 384 px, and re-ranking."""
     sizes, tokens = PRESETS["full"], PRESETS["full"].visual // PRESETS["full"].frames
     block = 2 * tokens * (4 * WIDTH**2 + 2 * WIDTH * MLP) + 4 * tokens**2 * WIDTH
     patches = 2 * (tokens - 1) * 3 * PATCH_PX**2 * WIDTH

@@ -128,7 +128,7 @@ def measure_shape(clips: int, frames: int, layers: int, top_k: int, device: str)
         print(f"{precision:<8}{table(recalls_of(result))}")
     print(
         "{pairs_ours:,.0f} pairs in place of {pairs_reference:,.0f} (overlap {overlap:.2f}); operations of re-ranking, "
-        "counted: {pflop_ours:.3g} PFLOP, in the released order {pflop_reference:.3g}, {ratio:.1f}x".format(
+        "worked out: {pflop_ours:.3g} PFLOP, in the released order {pflop_reference:.3g}, {ratio:.1f}x".format(
             **lines["fp32"]["task"]
         )
     )

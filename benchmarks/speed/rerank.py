@@ -381,8 +381,8 @@ def main() -> int:
     stage_lines, differences = measure_stage(sizes, asked.rounds)
     task = whole_task(12, 8 * 577, asked.overlap)
     print(
-        "whole 1k-A task, 8 frames, 12 layers, counted: {pflop_reference:.1f} PFLOP for {pairs_reference:,.0f} pairs, "
-        "ours {pflop_ours:.2f} for {pairs_ours:,.0f} (overlap {overlap:.2f}): {ratio:.1f}x".format(**task)
+        "whole 1k-A task, 8 frames, 12 layers, worked out: {pflop_reference:.1f} PFLOP for {pairs_reference:,.0f} "
+        "pairs, ours {pflop_ours:.2f} for {pairs_ours:,.0f} (overlap {overlap:.2f}): {ratio:.1f}x".format(**task)
     )
     print("largest difference of logits: " + ", ".join(f"{name} {gap:.1e}" for name, gap in gaps.items()))
     peaks = measure_peaks(sizes.visual)

@@ -111,6 +111,15 @@ def peak_bytes(call: Callable[[], Any]) -> int:
     return _resident("VmHWM") - before
 
 
+def show_peaks(reference: Callable[[], Any], ours: Callable[[], Any]) -> dict[str, float]:
+    """Prints the peak memory of both sides, one after the other, and returns it in GB; nothing but on Linux."""
+    if not Path("/proc/self/clear_refs").exists():
+        return {}
+    peaks = {side: peak_bytes(call) / 1e9 for side, call in (("reference", reference), ("ours", ours))}
+    print("peak memory above weights and inputs, GB: " + ", ".join(f"{k} {v:.2f}" for k, v in peaks.items()))
+    return peaks
+
+
 def _resident(what: str) -> int:
     lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))

@@ -1,4 +1,4 @@
-"""A clip's features read from the cache, against making them again: decoding and ViT-B at 384 px, eight frames, fp32.
+"""A clip's features read from the cache, against making them again: decoding and ViT-B at 384 px, fp32.
 
 Both ways go through the same door as a benchmark does (`ClipStream`), so reading includes finding out that the media
 file is the one from before, and the checksum of the features; and both take a copy of the tokens, as re-ranking does.
@@ -14,7 +14,6 @@ and whether the disk below has a memory of its own, no program can know, so that
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ import av
 import numpy as np
 import torch
 from reference import build_random
-from rounds import Times, interleave, ratio, spread
+from rounds import Times, interleave, ratio, show_peaks, spread
 
 from blipvid.core.protocols import LoadClips, no_progress
 from blipvid.core.settings import FrameSettings, TaskSettings
@@ -37,8 +36,8 @@ from blipvid.evaluate.features import ClipStream
 from blipvid.media.loader import load_clips
 from blipvid.models.retriever import BlipRetriever
 
-PRESETS = {"full": (8, 15), "ci": (2, 10)}  # clips, seconds of each
-FRAMES = FrameSettings(count=8, size=384)
+PRESETS = {"full": (8, 15, 8), "ci": (2, 10, 2)}  # clips, seconds and frames of each
+IMAGE_PX = 384
 WIDTH, HEIGHT, FPS = 320, 240, 30
 ROUNDING = 2.0**-11
 """Largest relative error of a number of 16 bits."""
@@ -96,15 +95,16 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    n_clips, seconds = PRESETS[asked.preset]
+    n_clips, seconds, n_frames = PRESETS[asked.preset]
+    frames = FrameSettings(count=n_frames, size=IMAGE_PX)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, torch.inference_mode():
         folder = Path(name)  # below the working directory: a system's temporary folder may lie in memory
         clips = [draw_clip(folder / f"{number}.mp4", seconds, number) for number in range(n_clips)]
-        model = build_random(BlipRetriever, "retrieval", 1, 12, FRAMES.size).eval().requires_grad_(requires_grad=False)
-        decode = partial(load_clips, settings=FRAMES, workers=0)
+        model = build_random(BlipRetriever, "retrieval", 1, 12, IMAGE_PX).eval().requires_grad_(requires_grad=False)
+        decode = partial(load_clips, settings=frames, workers=0)
 
         def cached(kept_as: str) -> list[torch.Tensor]:
-            recipe = Recipe({"frames": FRAMES.model_dump()}, kept_as, by_id=False, used_for={})
+            recipe = Recipe({"frames": frames.model_dump()}, kept_as, by_id=False, used_for={})
             return features(clips, FeatureCache(folder / kept_as, decode, recipe), model)
 
         def cold(kept_as: str) -> list[torch.Tensor]:
@@ -124,7 +124,7 @@ def main() -> int:
             for kept_as in ("fp32", "fp16")
         }
         print(
-            f"{n_clips} clips of {seconds} s, 8 frames, ViT-B/16 at 384 px, fp32, {asked.threads} thread(s), "
+            f"{n_clips} clips of {seconds} s, {n_frames} frames, ViT-B/16 at 384 px, fp32, {asked.threads} thread(s), "
             f"{asked.rounds} rounds; a clip: {sizes['fp32'] / 1e6:.1f} MB in fp32, {sizes['fp16'] / 1e6:.1f} MB in fp16"
         )
         print(f"{'':<12} {'compute s':>10} {'read ms':>8} {'CPU':>8} {'':<12} {'wall ms':>8} {'wall':>8}")
@@ -140,15 +140,16 @@ def main() -> int:
             for way in ("fp16 warm", "fp16 cold")
             for one, other in zip(expected, results[way], strict=True)
         )
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"fp32 {'equal bit by bit' if equal else 'DIFFERS'}; fp16 relative error {rounding:.1e}; "
-        f"peak memory {peak_gb:.1f} GiB"
-    )
+        print(
+            f"fp32 {'equal bit by bit' if equal else 'DIFFERS'}; fp16 relative error {rounding:.1e}; GFLOP a clip: "
+            f"computed {times['reference'].flop / 1e9:,.0f}, read {times['fp32 warm'].flop / 1e9:,.0f}"
+        )
+        peaks = show_peaks(ways["reference"][0], ways["fp32 warm"][0])
     print("cold: files were given up by posix_fadvise; what the disk keeps in its own memory is beyond that")
     if asked.json:
-        found = {"lines": lines, "bytes_a_clip": sizes, "equal": equal, "rounding": rounding, "peak_gib": peak_gb}
-        asked.json.write_text(json.dumps(found, indent=2))
+        peaks_gib = {side: peak * 1e9 / 2**30 for side, peak in peaks.items()}
+        found = {"lines": lines, "bytes_a_clip": sizes, "equal": equal, "rounding": rounding}
+        asked.json.write_text(json.dumps(found | {"peak_gb": peaks, "peak_gib": peaks_gib}, indent=2))
     return 0 if equal and rounding < ROUNDING else 1
 
 

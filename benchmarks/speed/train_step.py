@@ -9,7 +9,7 @@ Weights and pictures are random, attention is not flat. At first both ways do th
 with the same draws, and must agree in losses and gradients; then they are timed as they train, with dropout. There is
 no optimiser in it.
 
-    python benchmarks/speed/train_step.py [--preset quick|full] [--rounds 3] [--threads 1] [--batch N] [--json FILE]
+    python benchmarks/speed/train_step.py [--preset ci|full] [--rounds 3] [--threads 1] [--batch N] [--json FILE]
         [--device cpu|cuda] [--precision fp32|bf16] [--peak-tflops N]
 """
 
@@ -82,7 +82,7 @@ class Sizes:
     batch: int
 
 
-PRESETS = {"full": Sizes(12, 12, 224, 16), "quick": Sizes(2, 2, 112, 8)}
+PRESETS = {"full": Sizes(12, 12, 224, 16), "ci": Sizes(2, 2, 112, 8)}
 
 
 def reference_losses(objective: PretrainObjective, batch: CaptionBatch) -> Losses:

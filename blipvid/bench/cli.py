@@ -31,6 +31,9 @@ AFTER_DEMO_WORDS = (
 STOPPED = 130
 """Exit code of a program that the keyboard stopped, as shells give it."""
 
+MOST_GIB = 2.0**20
+"""More memory than any machine has; its bytes are a number that every later sum can hold."""
+
 app = typer.Typer(
     help="How well does an image-trained BLIP do on video, with no video training?",
     no_args_is_help=True,
@@ -118,7 +121,8 @@ def bench(
         int | None, typer.Option(min=0, help="Decoding processes; else one a core, at most 4.", show_default=False)
     ] = None,
     memory: Annotated[
-        float, typer.Option(min=0.0, metavar="GIB", help="Memory for features and scores; more goes to files.")
+        float,
+        typer.Option(min=0.0, max=MOST_GIB, metavar="GIB", help="Memory for features and scores; more goes to files."),
     ] = 4.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many clips.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.RICH,

@@ -1,8 +1,10 @@
 """Makes sure that scores of a reduced precision give the ranks that fp32 gives, without scoring everything again.
 
 How far the scores are from fp32 is measured on pairs drawn at random; every pair that might stand on the wrong side of
-a right item, were its score off by half as much again, is scored anew in fp32. The guarantee is statistical: a pair
-outside the sample may be off by more. It is about matching alone; both sides look at the same features.
+a right item, were its score off by three times as much, is scored anew in fp32. Those tell of the error, too: where one
+is off by more than the sample was, the margin widens and more pairs are scored anew, until none is left in doubt. The
+guarantee is statistical: a pair that was never looked at may be off by more. It is about matching alone; both sides
+look at the same features and the same candidates.
 """
 
 from collections.abc import Callable
@@ -15,8 +17,9 @@ from blipvid.evaluate.directions import Direction
 from blipvid.evaluate.rerank import Candidates, Floats, Ints, Pairs
 
 SAMPLED_PAIRS = 256
-SAFETY = 1.5
-"""How much larger than in the sample the error of any score may be."""
+SAFETY = 3
+"""How much larger the error of any score may be than the largest one seen. Of the demo's 15,000 pairs the largest error
+was 3.0 (bf16) and 3.5 times (fp16) that of 256 drawn at random."""
 
 SEED = 42
 
@@ -40,37 +43,35 @@ def certify(
     Returns:
         (P,) scores, and what the record keeps.
     """
-    drawn = np.random.default_rng(SEED).choice(len(pairs), min(SAMPLED_PAIRS, len(pairs)), replace=False)
-    drawn.sort()
+    seen = np.random.default_rng(SEED).choice(len(pairs), min(SAMPLED_PAIRS, len(pairs)), replace=False)
+    n_drawn, again, before = len(seen), np.sort(seen), pairs.candidates(scores)
     surer = scores.copy()
-    surer[drawn] = exact(drawn)
-    error = float(np.abs(surer[drawn] - scores[drawn]).max())
-    margin = 2 * SAFETY * error
-    before = pairs.candidates(scores)
-    doubtful = np.concatenate(
-        [
+    while len(again):
+        surer[again] = exact(again)
+        error = float(np.abs(surer[seen] - scores[seen]).max())
+        margin = 2 * SAFETY * error
+        doubtful = [
             place[in_doubt(one, found, margin)]
             for place, one, found in zip((pairs.t2v, pairs.v2t), directions, before, strict=True)
         ]
-    )
-    again = np.setdiff1d(doubtful, drawn)
-    if len(again):
-        surer[again] = exact(again)
+        again = np.setdiff1d(np.concatenate(doubtful), seen)
+        seen = np.concatenate([seen, again])
+    n_again = len(seen) - n_drawn
     changed = {
         one.name: int((one.rank(old.rows, ties).rank != one.rank(new.rows, ties).rank).sum())
         for one, old, new in zip(directions, before, pairs.candidates(surer), strict=True)
     }
     return surer, {
-        "pairs_sampled": len(drawn),
+        "pairs_sampled": n_drawn,
         "error": error,
         "margin": margin,
-        "pairs_rescored": len(again),
+        "pairs_rescored": n_again,
         "ranks_changed": changed,
         "note": (
-            f"matching differs from fp32 by at most {error:.2g} in {len(drawn):,} pairs drawn at random; "
-            f"{len(again):,} of {len(pairs):,} pairs, those within {margin:.2g} of a right item, were scored again in "
-            f"fp32 (ranks changed by all this: {sum(changed.values()):,}); that no other rank is wrong is likely, not "
-            "certain"
+            f"matching differs from fp32 matching of the same features by at most {error:.2g} in {n_drawn:,} pairs "
+            f"drawn at random and {n_again:,} of {len(pairs):,} that lie within {margin:.2g} of a right item and were "
+            f"scored again in fp32 (ranks changed by all this: {sum(changed.values()):,}); that no other rank differs "
+            "from fp32 matching is likely, not certain; pictures and texts stay encoded in the lower precision"
         ),
     }
 

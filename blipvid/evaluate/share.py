@@ -6,6 +6,7 @@ Written for torchrun; a process that was started alone has the whole of the work
 """
 
 import atexit
+import signal
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -250,11 +251,44 @@ def _failed(block: str) -> str:
     return f"{block}failed"
 
 
-def _lost() -> BlipvidError:
-    return BlipvidError(
-        "another process of this job ended, so the work cannot go on; what it printed last, or torchrun's own report, "
-        "says why (a process killed by signal 9 mostly had too little memory)."
+class _LostError(BlipvidError):
+    """There is nobody left to work with, or this process has to go as they had."""
+
+
+def _lost() -> _LostError:
+    return _LostError(
+        "another process of this job ended, or its launcher stopped it, so the work cannot go on; what was printed "
+        "last, or torchrun's own report, says why (a process killed by signal 9 mostly had too little memory); "
+        "features that --cache kept remain, and the same command goes on with them."
     )
+
+
+class _Stopped(BaseException):
+    """SIGTERM came; like KeyboardInterrupt it is not for those who catch errors on the way."""
+
+
+@contextmanager
+def _stopped_in_words() -> Iterator[None]:
+    """Lets SIGTERM end the block with a sentence: torchrun sends it to all processes once one has ended badly.
+
+    A process that waits for the others hears nothing until that is over, which it is when they end: the lost
+    connection leads to the same sentence. Programs that are started in the block are not concerned.
+
+    Raises:
+        _LostError: SIGTERM came.
+    """
+
+    def stop(*_: object) -> None:
+        raise _Stopped
+
+    afterwards = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except (_Stopped, _LostError) as end:
+        afterwards = signal.SIG_IGN  # it comes a moment after the connection is lost, and must not cut the sentence off
+        raise _lost() from end
+    finally:
+        signal.signal(signal.SIGTERM, afterwards)
 
 
 @contextmanager
@@ -262,7 +296,7 @@ def joined() -> Iterator[Share]:
     """Gives this process its share of the work: all of it, unless torchrun or its like started several.
 
     Raises:
-        BlipvidError: The processes do not find each other.
+        BlipvidError: The processes do not find each other, or lose each other, or SIGTERM came to one of several.
     """
     process = this_process()
     if process.count == 1:
@@ -283,7 +317,8 @@ def joined() -> Iterator[Share]:
     if process.first:
         atexit.register(_end, store)
     try:
-        yield ProcessShare(process, store)
+        with _stopped_in_words():
+            yield ProcessShare(process, store)
         if not process.first:
             with suppress(RuntimeError):  # it is over as well where nobody answers any more
                 store.wait([OVER], TO_SPEAK)

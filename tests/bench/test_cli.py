@@ -149,13 +149,22 @@ def test_the_memory_for_features_is_given_in_gib(world: World, tmp_path: Path):
     assert read_predictions(tmp_path / "none") == read_predictions(tmp_path / "some")
 
 
+@pytest.mark.parametrize("gib", ["-1", "nan", "inf", "1e30"])
+def test_memory_that_no_machine_has_is_refused(world: World, tmp_path: Path, gib: str):
+    found = call(*world.arguments(tmp_path / "run", "--memory", gib))
+    assert found.code == 2
+    assert "--memory" in found.err
+    assert found.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_in_half_precision_says_what_that_changed(world: World, tmp_path: Path):
     found = call(*world.arguments(tmp_path, "--precision", "bf16"))
     assert found.code == 0
     record = read_run(tmp_path)
     assert record.details["features"] == {"kept_as": "float16"}
     assert 0 < record.details["certificate"]["error"] < 0.1
-    assert "Matching differs from fp32 by at most" in found.out
+    assert "Matching differs from fp32 matching of the same features by at most" in found.out
     assert record.environment.tf32 == {"matmul": False, "convolution": False}
 
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -91,3 +93,45 @@ def die() -> None:
         except BlipvidError as error:
             print(error)
             raise SystemExit(error.exit_code) from error
+
+
+def be_stopped() -> None:
+    """Gets SIGTERM at work."""
+    with _told(), joined() as share:
+        share.gather(None)
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except Exception:  # noqa: BLE001 (as a loop that leaves out what fails would)
+            print("went on")
+
+
+def be_stopped_while_waiting() -> None:
+    """Gets SIGTERM while it waits for a process that is killed a moment later, and again when it is about to speak."""
+    with _told(again=True), joined() as share:
+        pids = share.gather(os.getpid())
+        if not share.first:
+            time.sleep(0.5)  # until the first one waits
+            os.kill(pids[0], signal.SIGTERM)
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        share.gather(None)
+
+
+def end_well() -> None:
+    """Gets SIGTERM after the work."""
+    with joined() as share:
+        share.gather(None)
+    print("done", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _told(*, again: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except BlipvidError as error:
+        if again:
+            os.kill(os.getpid(), signal.SIGTERM)
+        print(error)
+        raise SystemExit(error.exit_code) from error

@@ -78,3 +78,22 @@ def test_a_process_that_is_killed_is_missed_at_once(tmp_path: Path) -> None:
     ended = start(3, tmp_path, on_share.die)
     assert ended.codes == [1, -signal.SIGKILL, 1]
     assert all("another process of this job ended" in ended.out[rank] for rank in (0, 2))
+
+
+def test_a_process_that_is_stopped_says_so(tmp_path: Path) -> None:
+    ended = start(2, tmp_path, on_share.be_stopped)
+    assert ended.codes == [1, 1]
+    assert [out.count("its launcher stopped it") for out in ended.out] == [1, 1]
+    assert "went on" not in "".join(ended.out)
+
+
+def test_a_process_that_is_stopped_while_it_waits_says_so_when_the_others_end(tmp_path: Path) -> None:
+    ended = start(2, tmp_path, on_share.be_stopped_while_waiting)
+    assert ended.codes == [1, -signal.SIGKILL], ended.err
+    assert ended.out[0].count("its launcher stopped it") == 1
+
+
+def test_after_the_work_sigterm_is_what_it_was(tmp_path: Path) -> None:
+    ended = start(2, tmp_path, on_share.end_well)
+    assert ended.codes == [-signal.SIGTERM] * 2
+    assert ended.out == ["done\n"] * 2

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from blipvid.media.readers import READERS, decord_reader, open_video
 from blipvid.media.readers.frame_index import index_frames
 from blipvid.media.readers.likeness import unlike_decord
 from blipvid.media.readers.pyav_reader import PyavReader
+from blipvid.media.readers.scaling import RgbConverter
 from tests.media.conftest import Draw
-from tests.media.drawing import read_numbers
+from tests.media.drawing import draw_frame, read_numbers
 
 WANTED = [0, 11, 20, 31, 45, 52, 67, 80, 95, 99]
 CLOSED_HEVC = {"codec": "libx265", "b_frames": 2, "codec_options": {"x265-params": "open-gop=0:log-level=none"}}
 OPEN_HEVC = {"codec": "libx265", "b_frames": 2, "codec_options": {"x265-params": "log-level=none"}}
+
+MAY_ROUND = {"mpeg4", "mjpeg", "flv"}
 
 # ending, settings, what decord 0.6.0 does there: right, wrong or refuses
 CONTAINERS: list[tuple[str, dict[str, Any], str]] = [
@@ -82,7 +86,8 @@ def test_the_frames_asked_for_come_back_in_every_container(
 
     pixels, reader = read(path, WANTED, "auto")
     assert read_numbers(pixels) == WANTED
-    assert (reader.n_frames, reader.backend) == (100, "pyav")
+    by_decord = decord_is == "right" and settings.get("codec") in MAY_ROUND
+    assert (reader.n_frames, reader.backend) == (100, "decord" if by_decord else "pyav")
     told = any(note.startswith("read by PyAV: decord returns wrong frames") for note in reader.notes)
     assert told == (decord_is == "wrong"), "figures that others made through decord come from other frames"
 
@@ -150,7 +155,8 @@ def test_both_readers_give_the_same_pixels(draw: Draw, name: str, size: int) -> 
     assert ours.dtype == np.uint8
     assert ours.std() > 20, "a drawn picture is not flat"
     assert np.array_equal(ours, theirs)
-    assert unlike_decord(index_frames(path), size) is None
+    unlike = unlike_decord(index_frames(path), size)
+    assert unlike is None if settings.get("codec") not in MAY_ROUND else "may round" in str(unlike)
 
 
 def test_a_size_equal_to_the_height_alone_moves_chroma_by_half_a_row(draw: Draw) -> None:
@@ -245,6 +251,43 @@ def remux(source: Path, target: Path, drop: int = 0, shift_frames: int = 0, hide
             packet.dts += shift_frames * unit
             packet.stream = copy
             new.mux(packet)
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_a_file_joined_from_parts_is_decoded_with_the_parameters_of_each(tmp_path: Path, ending: str) -> None:
+    """The second part's parameters come once, with its first packet: decoding that begins later would go without."""
+    path, wanted = join_parts(tmp_path / f"joined.{ending}"), [70, 5, 95]
+    with av.open(str(path)) as file:
+        through = [RgbConverter(64)(frame) for frame in file.decode(video=0)]
+    for backend in ("pyav", "auto"):
+        reader = open_video(path, backend=backend, size=64)
+        for _ in range(2):
+            assert np.array_equal(reader.read(wanted), [through[number] for number in wanted])
+        assert reader.notes == ("its coding changes on the way, so it was decoded in sequence",)
+    assert read_numbers(open_video(path).read(wanted)) == wanted
+
+
+def join_parts(path: Path) -> Path:
+    """Codes frames 0..49 and 50..99 with other parameters; CAVLC, so that the wrong ones show pictures of no sense."""
+    with av.open(str(path), "w") as file:
+        first, second = file.add_stream("libx264", rate=25), av.CodecContext.create("libx264", "w")
+        second.flags |= av.codec.context.Flags.global_header
+        for begin, quantiser, coder in ((0, 20, first), (50, 45, second)):
+            coder.options = {"g": "12", "bf": "2", "x264-params": f"qp={quantiser}:cabac=0:scenecut=0"}
+            coder.width, coder.height, coder.pix_fmt, coder.time_base = 160, 96, "yuv420p", Fraction(1, 25)
+            coder.framerate = 25
+            drawn = [draw_frame(number, 160, 96) for number in range(begin, begin + 50)]
+            frames = [av.VideoFrame.from_ndarray(one, format="rgb24").reformat(format="yuv420p") for one in drawn]
+            for number, frame in enumerate(frames, start=begin):
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+            for packet in (p for frame in (*frames, None) for p in coder.encode(frame)):
+                if packet.pts == 50:
+                    whole = av.Packet(second.extradata + bytes(packet))
+                    whole.pts, whole.dts, whole.time_base = packet.pts, packet.dts, packet.time_base
+                    whole.is_keyframe, packet = True, whole
+                packet.stream = first
+                file.mux(packet)
+    return path
 
 
 def test_readers_are_video_readers_and_found_by_name(draw: Draw) -> None:

@@ -211,15 +211,19 @@ def test_pictures_with_parameters_for_others_are_needed() -> None:
             begins = [len(p).to_bytes(4, "big") if size else b"\x00\x00\x00\x01" for p in parts]
             return memoryview(b"".join(b + p for b, p in zip(begins, parts, strict=True)))
 
-        assert bitstreams.standing("h264", packet(slice_of_none), size) == (0, False)
-        assert bitstreams.standing("h264", packet(slice_of_some), size) == (0, True)
-        assert bitstreams.standing("h264", packet(parameters, slice_of_none), size) == (0, True)
-        assert bitstreams.standing("hevc", packet(b"\x00\x01\xaa"), size) == (0, False)
-        assert bitstreams.standing("hevc", packet(b"\x04\x02\xaa"), size) == (1, False)
-        assert bitstreams.standing("hevc", packet(b"\x02\x01\xaa"), size) == (0, True)
-        assert bitstreams.standing("hevc", packet(b"\x44\x01\xaa", b"\x00\x01\xaa"), size) == (0, True)
-    assert bitstreams.standing("h264", memoryview(b""), 4) == (0, True)
-    assert bitstreams.standing("vp9", packet(slice_of_none), 0) == (0, True)
+        assert bitstreams.standing("h264", packet(slice_of_none), size) == (0, False, ())
+        assert bitstreams.standing("h264", packet(slice_of_some), size) == (0, True, ())
+        assert bitstreams.standing("h264", packet(parameters, slice_of_none), size) == (0, True, (parameters,))
+        assert bitstreams.standing("hevc", packet(b"\x00\x01\xaa"), size) == (0, False, ())
+        assert bitstreams.standing("hevc", packet(b"\x04\x02\xaa"), size) == (1, False, ())
+        assert bitstreams.standing("hevc", packet(b"\x02\x01\xaa"), size) == (0, True, ())
+        assert bitstreams.standing("hevc", packet(b"\x44\x01\xaa", b"\x00\x01\xaa"), size) == (
+            0,
+            True,
+            (b"\x44\x01\xaa",),
+        )
+    assert bitstreams.standing("h264", memoryview(b""), 4) == (0, True, ())
+    assert bitstreams.standing("vp9", packet(slice_of_none), 0) == (0, True, ())
 
 
 def test_a_lower_layer_is_kept_for_the_higher_ones(draw: Draw) -> None:

@@ -1,4 +1,4 @@
-"""Which bytes a media file holds: its sha256, worked out once and remembered by path, size and time of change.
+"""Which bytes a media file holds: its sha256, worked out once and remembered by path, size and times of change.
 
 The memory is a file of JSON lines to which every run appends, so that two runs can do so at once; of a line that a
 killed run left unfinished nothing is believed.
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from blipvid.core.files import file_sha256
 
@@ -20,8 +19,11 @@ THREADS = 4
 SETTLED_S = 2.0
 """A file that changed less than this ago may change again without a new time of change, and is not remembered."""
 
-State = tuple[str, int, int]
-"""Absolute path, bytes, nanoseconds of the last change."""
+State = tuple[str, int, int, int]
+"""Absolute path, bytes, nanoseconds of the last change of the content and of the last change of any kind.
+
+The second time is new after a renaming too: two files may change names and share all the rest.
+"""
 
 
 def media_hashes(folder: Path, paths: Sequence[Path]) -> dict[Path, str]:
@@ -37,8 +39,9 @@ def media_hashes(folder: Path, paths: Sequence[Path]) -> dict[Path, str]:
     with ThreadPoolExecutor(THREADS) as pool:
         found = dict(zip(new, pool.map(_hash, new), strict=True))
     settled = (time.time() - SETTLED_S) * 1e9
-    _append(folder, [(states[path], digest) for path, digest in found.items() if digest and states[path][2] < settled])
-    known |= {states[path]: digest for path, digest in found.items() if digest}
+    fresh = {states[path]: digest for path, digest in found.items() if digest}
+    _append(folder, [(state, digest) for state, digest in fresh.items() if max(state[2:]) < settled])
+    known |= fresh
     return {path: known[state] for path, state in states.items() if state in known}
 
 
@@ -48,7 +51,7 @@ def state_of(path: Path) -> State | None:
         found = path.stat()
     except OSError:
         return None
-    return str(path.absolute()), found.st_size, found.st_mtime_ns
+    return str(path.absolute()), found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def remembered(folder: Path) -> dict[State, str]:
@@ -67,12 +70,11 @@ def as_lines(known: Iterable[tuple[State, str]]) -> bytes:
 
 def _read(line: str) -> tuple[State, str] | None:
     try:
-        path, size, changed, digest = json.loads(line)
+        *state, digest = json.loads(line)
     except (ValueError, TypeError):
         return None
-    whole: tuple[Any, ...] = (str, int, int, str)
-    fits = all(isinstance(value, kind) for value, kind in zip((path, size, changed, digest), whole, strict=True))
-    return ((path, size, changed), digest) if fits and len(digest) == 64 else None
+    kinds = [type(value) for value in (*state, digest)]
+    return ((*state,), digest) if kinds == [str, int, int, int, str] and len(digest) == 64 else None
 
 
 def _append(folder: Path, new: Sequence[tuple[State, str]]) -> None:

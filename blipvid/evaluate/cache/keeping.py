@@ -4,6 +4,7 @@ It takes the place of the loader that it is given, so every task that goes throu
 clip whose features are there is neither decoded nor encoded.
 """
 
+import errno
 import json
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from blipvid.core.features import Features, KnownClip
 from blipvid.core.files import replacing
 from blipvid.core.protocols import LoadClips
 from blipvid.core.types import Clip, Frames
-from blipvid.evaluate.cache.entries import entry_path, fingerprint, read_entry, write_entry
+from blipvid.evaluate.cache.entries import entry_path, fingerprint, has_entry, read_entry, write_entry
 from blipvid.evaluate.cache.hashes import media_hashes
 
 RECIPE = "recipe.json"
@@ -92,7 +93,7 @@ class FeatureCache:
         self._words = {clip: self._words_of(clip, hashes[clip.path]) for clip in clips if clip.path in hashes}
         self._coming = len(clips)
         self._note_use()
-        new = [clip for clip in clips if clip not in self._words or not self._place(clip).is_file()]
+        new = [clip for clip in clips if clip not in self._words or not has_entry(self._place(clip))]
         awaited, decoded = set(new), self._load(new) if new else iter(())
         try:
             for clip in clips:
@@ -122,6 +123,7 @@ class FeatureCache:
         if self.stopped is None and clip in self._words:
             told = {
                 "clip": self._words[clip],
+                "shelf": self._shelf.name,
                 "backend": frames.backend,
                 "notes": list(frames.notes),
                 "indices": frames.indices.tolist(),
@@ -132,7 +134,7 @@ class FeatureCache:
                 write_entry(self._place(clip), kept, told)
                 self.added += 1
             except OSError as error:
-                self._stop(error.strerror or str(error))
+                self._stop(error)
         return Features(kept.tokens.float(), kept.embeds)
 
     def join(self, parts: Sequence[dict[str, Any]]) -> None:
@@ -175,17 +177,22 @@ class FeatureCache:
         return float(error)
 
     def _ask_for_room(self, features: Features) -> None:
-        """Stops keeping, by an error, before the room is gone that the run itself needs for the clips to come."""
-        needed = features.tokens.nbytes + 4 * features.tokens.numel() * self._coming
-        free = shutil.disk_usage(self._folder).free
-        if free < needed:
-            raise OSError(None, f"{free / 1e9:,.1f} GB free, {needed / 1e9:,.1f} GB needed until the end of the run")
+        """Stops keeping, by an error, before the room is gone that the run itself needs for the clips to come.
 
-    def _stop(self, why: str) -> None:
-        self.stopped = (
-            f"the cache {self._folder} took no more features ({why}); 'blipvid cache gc' makes room, and BLIPVID_CACHE "
-            "names another disk"
-        )
+        Raises:
+            OSError: There is too little room, or no folder can be made.
+        """
+        needed = features.tokens.nbytes + 4 * features.tokens.numel() * self._coming
+        self._shelf.mkdir(parents=True, exist_ok=True)  # an absent folder lies on no disk that could be asked
+        free = shutil.disk_usage(self._shelf).free
+        if free < needed:
+            raise OSError(errno.ENOSPC, f"{free:,} bytes free, {needed:,} needed until the end of the run")
+
+    def _stop(self, error: OSError) -> None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        room = "'blipvid cache gc' with --max-gb makes room, and BLIPVID_CACHE names another disk"
+        mend = room if full else "mend the folder, or let BLIPVID_CACHE name another"
+        self.stopped = f"the cache {self._folder} took no more features ({error.strerror or error}); {mend}"
 
     def _note_use(self) -> None:
         """Writes down, for people, what the features were made by and used for."""

@@ -92,7 +92,7 @@ def check_media(folder: Path) -> Iterator[tuple[State, str | None]]:
         path = Path(state[0])
         if state_of(path) == state:
             same = file_sha256(path) == digest
-            yield state, None if same else "holds other bytes than remembered, but has the same size and time"
+            yield state, None if same else "holds other bytes than remembered, but has the same size and times"
 
 
 def collect(folder: Path, most_bytes: float | None, unused_days: float | None, now: float | None = None) -> Removed:

@@ -24,10 +24,12 @@ class Standing(NamedTuple):
     Attributes:
         layer: Its temporal layer; pictures of a layer refer to none of a higher one.
         needed: Pictures of its own layer may refer to it, or it comes with parameters for those that follow.
+        parameters: The parameter sets that come with it.
     """
 
     layer: int
     needed: bool
+    parameters: tuple[bytes, ...] = ()
 
 
 def standing(coding: str, packet: memoryview, length_size: int) -> Standing:
@@ -40,20 +42,23 @@ def standing(coding: str, packet: memoryview, length_size: int) -> Standing:
 
     Source: ITU-T H.264, section 7.4.1 (nal_ref_idc); ITU-T H.265, section 3 (sub-layer non-reference picture).
     """
-    parameters = False
+    parameters: list[bytes] = []
     if coding == "h264":
-        for at in _nal_starts(packet, length_size):
-            kind = packet[at] & 31
+        for begin, end in _parts(packet, length_size):
+            kind = packet[begin] & 31
             if kind in _H264_SLICES:
-                return Standing(0, parameters or bool(packet[at] & 0x60))
-            parameters |= kind in _H264_PARAMETERS
+                return Standing(0, bool(parameters or packet[begin] & 0x60), tuple(parameters))
+            if kind in _H264_PARAMETERS:
+                parameters.append(bytes(packet[begin:end]).rstrip(b"\0"))
     elif coding == "hevc":
-        for at in _nal_starts(packet, length_size):
-            kind = packet[at] >> 1 & 63
+        for begin, end in _parts(packet, length_size):
+            kind = packet[begin] >> 1 & 63
             if kind in _HEVC_SLICES:
-                return Standing((packet[at + 1] & 7) - 1, parameters or kind not in _HEVC_NOT_REFERRED_TO)
-            parameters |= kind in _HEVC_PARAMETERS
-    return Standing(0, needed=True)
+                needed = bool(parameters) or kind not in _HEVC_NOT_REFERRED_TO
+                return Standing((packet[begin + 1] & 7) - 1, needed, tuple(parameters))
+            if kind in _HEVC_PARAMETERS:
+                parameters.append(bytes(packet[begin:end]).rstrip(b"\0"))
+    return Standing(0, True, tuple(parameters))
 
 
 def shows_picture(packet: memoryview) -> bool:
@@ -77,7 +82,7 @@ def restarts_decoder(coding: str, packet: memoryview, length_size: int) -> bool:
 
     Source: ITU-T H.264, section 7.4.1.2.4 (IDR pictures) and D.2.8 (recovery points).
     """
-    return coding != "h264" or any(packet[at] & 31 == _H264_IDR for at in _nal_starts(packet, length_size))
+    return coding != "h264" or any(packet[begin] & 31 == _H264_IDR for begin, _ in _parts(packet, length_size))
 
 
 def nal_length_size(coding: str, extradata: bytes | None) -> int:
@@ -88,14 +93,16 @@ def nal_length_size(coding: str, extradata: bytes | None) -> int:
     return (extradata[at] & 3) + 1
 
 
-def _nal_starts(packet: memoryview, length_size: int) -> Iterator[int]:
-    """Yields where the parts of a packet begin; each holds at least two bytes."""
+def _parts(packet: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
+    """Yields where the parts of a packet begin and end; each holds at least two bytes, the end may be missing."""
     at, last = 0, len(packet) - 2
     if not length_size:
         content = bytes(packet)
-        while (at := content.find(_ANNEX_B, at)) >= 0 and (at := at + len(_ANNEX_B)) <= last:
-            yield at
+        at = content.find(_ANNEX_B)
+        while at >= 0 and (begin := at + len(_ANNEX_B)) <= last:
+            at = content.find(_ANNEX_B, begin)
+            yield begin, at if at >= 0 else len(content)
         return
     while (begin := at + length_size) <= last:
-        yield begin
         at = begin + int.from_bytes(packet[at:begin], "big")
+        yield begin, at

@@ -57,6 +57,8 @@ class FrameIndex:
         key_packet: (n,) int64 number of the packet from which decoding of a frame must begin.
         key_pts: (n,) int64 presentation time of that packet.
         times_s: (n,) float64 seconds from the first frame.
+        steady: Whatever key frame decoding begins at, the decoder has the parameters that belong to it. A file joined
+            from parts may bring others on the way, which a decoder that comes in later never sees.
         clean_keys: From each key frame on, the frames decoded are the frames shown: a reader that seeks to it and
             counts arrives at the right one.
         kept: The packets, where they are few enough to be held in memory.
@@ -79,6 +81,7 @@ class FrameIndex:
     key_packet: npt.NDArray[np.int64]
     key_pts: npt.NDArray[np.int64]
     times_s: npt.NDArray[np.float64]
+    steady: bool
     clean_keys: bool
     kept: KeptStream | None = field(default=None, repr=False, compare=False)
 
@@ -90,6 +93,7 @@ class _Packet(NamedTuple):
     is_shown: bool
     restarts: bool
     standing: Standing
+    header: bytes  # what it brings in place of the stream's, mostly nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class _Scan:
     pixel_format: str
     fps: float
     seconds_a_unit: float
+    header: bytes
     packets: list[_Packet]
     kept: KeptStream | None
     end_s: float
@@ -197,6 +202,7 @@ def index_frames(path: Path) -> FrameIndex:
         first_key,
         ordered,
         **_places(shown if ordered else [], packets, scan.seconds_a_unit),
+        steady=_steady(packets, scan.header),
         clean_keys=ordered and len(shown) == len(packets) and _clean_keys(packets),
         kept=scan.kept,
     )
@@ -205,7 +211,8 @@ def index_frames(path: Path) -> FrameIndex:
 def _scan(container: av.container.InputContainer, stream: av.VideoStream, *, all_streams: bool) -> _Scan:
     """Goes through the packets of the video, or of all streams, since a declared length is that of the longest."""
     coding = stream.codec_context.codec.canonical_name
-    length_size = nal_length_size(coding, stream.codec_context.extradata)
+    header = bytes(stream.codec_context.extradata or b"")
+    length_size = nal_length_size(coding, header)
     units = {s.index: float(s.time_base or 0) for s in container.streams}
     packets: list[_Packet] = []
     kept: list[av.Packet[av.VideoStream]] = []
@@ -235,6 +242,7 @@ def _scan(container: av.container.InputContainer, stream: av.VideoStream, *, all
         pixel_format=stream.codec_context.pix_fmt or "",
         fps=float(rate) if rate else _RATE_UNKNOWN,
         seconds_a_unit=units[stream.index] or _UNIT_UNKNOWN_S,
+        header=header,
         packets=packets[:n_whole],
         kept=KeptStream(kept[:n_whole], stream.codec_context) if kept else None,
         end_s=end_s,
@@ -252,6 +260,7 @@ def _look_at(packet: "av.Packet[Any]", number: int, coding: str, length_size: in
         is_shown=not packet.is_discard and (coding != "vp8" or shows_picture(content)),
         restarts=is_key and restarts_decoder(coding, content, length_size),
         standing=standing(coding, content, length_size),
+        header=bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else b"",
     )
 
 
@@ -310,6 +319,16 @@ def _places(shown: Sequence[_Packet], packets: Sequence[_Packet], seconds_a_unit
         "key_pts": begin[:, 1],
         "times_s": (pts - pts[:1]).astype(np.float64) * seconds_a_unit,
     }
+
+
+def _steady(packets: Sequence[_Packet], header: bytes) -> bool:
+    """Tells whether no parameters but those of the header come on the way, or the same ones with every key frame."""
+    if any(p.header not in (b"", header) for p in packets):
+        return False
+    brought = {p.standing.parameters for p in packets} - {()}
+    if all(part in header for parts in brought for part in parts):
+        return True
+    return len(brought) == 1 and all(p.standing.parameters for p in packets if p.is_key)
 
 
 def _clean_keys(packets: Sequence[_Packet]) -> bool:

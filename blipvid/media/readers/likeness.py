@@ -13,6 +13,10 @@ import numpy as np
 from blipvid.media.readers.frame_index import FrameIndex
 from blipvid.media.readers.scaling import RgbConverter
 
+_EXACT = {"h264", "hevc", "vp8", "vp9", "av1", "ffv1"}
+"""Codings whose standards define every pixel. The inverse transforms of MPEG-1, -2 and -4, H.263, WMV and JPEG may
+round, and FFmpeg's do so otherwise today than in decord's time: few values differ, by few grey levels."""
+
 _PROVEN = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray", "gbrp"}
 _PROVEN_SCALED = _PROVEN | {"yuv420p10le", "yuv422p10le", "yuv444p10le"}
 DRAWN = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le")
@@ -34,6 +38,8 @@ def unlike_decord(index: FrameIndex, size: int | None) -> str | None:
     """
     if not scales_as_decord():
         return "PyAV scales otherwise than decord on this machine"
+    if index.coding not in _EXACT:
+        return f"PyAV may round pixels of {index.coding} otherwise"
     if index.pixel_format not in (_PROVEN if size is None else _PROVEN_SCALED):
         return f"PyAV is not known to give decord's pixels of {index.pixel_format}"
     if size is None and (index.width % 2 or index.height % 2):

@@ -96,14 +96,20 @@ class PyavReader:
 
     def _find(self, wanted: Sequence[int]) -> dict[int, Picture]:
         """Decodes as little as can be; where that misses, more."""
-        if self._index.ordered:
+        if not self._index.steady:
+            self._note("its coding changes on the way, so it was decoded in sequence")
+        elif self._index.ordered:
             for sparing in (True, False) if _times_are_of_the_screen(self._index) else (False,):
                 try:
                     return self._jump(wanted, sparing=sparing)
                 except _MissedError:
                     continue
-            self.notes += ("seeking missed, so the file was decoded in sequence",)
+            self._note("seeking missed, so the file was decoded in sequence")
         return self._go_through(wanted)
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes += (note,)
 
     def _jump(self, wanted: Sequence[int], *, sparing: bool) -> dict[int, Picture]:
         """Decodes from the nearest key frames only.

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from blipvid.core.features import Features
+from blipvid.core.protocols import LoadClips
 from blipvid.core.types import Clip, Frames
 from blipvid.evaluate.cache.keeping import FeatureCache, Recipe
-from tests.evaluate.replay import Loader
 
 
 def features_of(number: int, tokens: int = 40, width: int = 32) -> Features:
@@ -33,7 +33,7 @@ def write_clips(folder: Path, n: int) -> list[Clip]:
     return clips
 
 
-def a_cache(folder: Path, loader: Loader, **changes: object) -> FeatureCache:
+def a_cache(folder: Path, loader: LoadClips, **changes: object) -> FeatureCache:
     """A cache of features that were made from two frames."""
     values = {
         "made_by": {"frames": {"count": 2}},

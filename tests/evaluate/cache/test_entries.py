@@ -9,10 +9,17 @@ import pytest
 import torch
 
 from blipvid.core.features import Features
-from blipvid.evaluate.cache.entries import check_entry, entry_path, read_entry, write_entry
+from blipvid.evaluate.cache.entries import check_entry, entry_path, has_entry, read_entry, write_entry
 from tests.evaluate.cache.filled import features_of
 
-TOLD = {"clip": {"number": 3}, "backend": "pyav", "notes": ["counted", "größer"], "rounding": 0.0, "indices": [0, 7]}
+TOLD = {
+    "clip": {"number": 3},
+    "shelf": "shelf",
+    "backend": "pyav",
+    "notes": ["counted", "größer"],
+    "rounding": 0.0,
+    "indices": [0, 7],
+}
 
 
 @pytest.fixture
@@ -31,6 +38,7 @@ def test_what_is_written_is_read(entry: Path):
     assert torch.equal(known.features.embeds, expected.embeds)
     assert (known.backend, known.notes, told) == ("pyav", ("counted", "größer"), TOLD)
     assert check_entry(entry) is None
+    assert has_entry(entry)
 
 
 def test_the_place_depends_on_every_word(tmp_path: Path):
@@ -50,6 +58,7 @@ def test_reading_counts_as_use(entry: Path):
 def test_half_a_file_is_none(entry: Path, share: float):
     content = entry.read_bytes()
     entry.write_bytes(content[: int(share * len(content))])
+    assert not has_entry(entry)
     assert read_entry(entry) is None
     assert "cannot be read" in str(check_entry(entry))
 
@@ -58,6 +67,7 @@ def test_another_safetensors_file_is_none(entry: Path):
     from safetensors.torch import save_file
 
     save_file({"tokens": torch.ones(2)}, entry)
+    assert not has_entry(entry)
     assert read_entry(entry) is None
     assert "cannot be read" in str(check_entry(entry))
 
@@ -75,17 +85,33 @@ def test_every_flipped_bit_is_noticed(entry: Path):
     assert check_entry(entry) is None
 
 
-def test_a_file_under_another_name_is_noticed(entry: Path):
-    other = entry_path(entry.parents[1], {"number": 4})
-    other.parent.mkdir(exist_ok=True)
+@pytest.mark.parametrize(
+    ("shelf", "number", "said"),
+    [
+        ("shelf", 4, "its name belongs to another clip"),
+        ("other", 3, "does not say that it was made in the way of its folder"),
+    ],
+)
+def test_a_file_in_the_place_of_another_is_none(tmp_path: Path, entry: Path, shelf: str, number: int, said: str):
+    other = entry_path(tmp_path / shelf, {"number": number})
+    other.parent.mkdir(parents=True, exist_ok=True)
     entry.rename(other)
-    assert check_entry(other) == "its name belongs to another clip"
+    assert not has_entry(other)
+    assert read_entry(other) is None
+    assert check_entry(other) == said
+
+
+def test_a_file_that_does_not_say_how_it_was_made_is_none(entry: Path):
+    write_entry(entry, features_of(3), {word: value for word, value in TOLD.items() if word != "shelf"})
+    assert not has_entry(entry)
+    assert read_entry(entry) is None
+    assert check_entry(entry) == "does not say that it was made in the way of its folder"
 
 
 def _write_without_end(shelf: Path, features: list[Features], first: int) -> None:
     for number in itertools.count(first):
         clip = {"number": number % len(features)}
-        told = {"clip": clip, "backend": "drawn", "notes": [], "rounding": 0.0}
+        told = {"clip": clip, "shelf": shelf.name, "backend": "drawn", "notes": [], "rounding": 0.0}
         write_entry(entry_path(shelf, clip), features[number % len(features)], told)
 
 

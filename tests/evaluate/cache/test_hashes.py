@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ OLD = 1_600_000_000
 
 
 @pytest.fixture
-def media(tmp_path: Path) -> list[Path]:
+def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two files that will not change any more."""
+    monkeypatch.setattr(hashes, "SETTLED_S", 0.0)
     paths = [tmp_path / name for name in ("a.mp4", "b.mp4")]
     for path in paths:
         path.write_text(path.name)
@@ -56,11 +59,31 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path, media: list[Path], re
 
 
 def test_a_file_that_may_still_change_is_not_remembered(tmp_path: Path, media: list[Path], read: list[str]):
-    media[0].write_text("new")
+    os.utime(media[0], (time.time() + 60,) * 2)
     media_hashes(tmp_path, media)
     assert [state[0] for state in remembered(tmp_path)] == [str(media[1])]
-    media[0].write_text("NEW")
-    assert media_hashes(tmp_path, media)[media[0]] == _sha256("NEW")
+
+
+def test_an_old_time_of_change_does_not_make_a_new_file_old(
+    tmp_path: Path, media: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hashes, "SETTLED_S", 3600.0)
+    media_hashes(tmp_path, media)
+    assert remembered(tmp_path) == {}
+    media[0].write_text("A.mp4")
+    os.utime(media[0], (OLD, OLD))
+    assert media_hashes(tmp_path, media)[media[0]] == _sha256("A.mp4")
+
+
+def test_files_that_change_names_are_read_again(tmp_path: Path, media: list[Path]):
+    """Neither size nor time of change of the content tells them apart."""
+    media_hashes(tmp_path, media)
+    assert len(remembered(tmp_path)) == 2
+    time.sleep(0.05)  # a file system's clock takes steps of some milliseconds
+    media[0].rename(tmp_path / "aside")
+    media[1].rename(media[0])
+    (tmp_path / "aside").rename(media[1])
+    assert list(media_hashes(tmp_path, media).values()) == [_sha256("b.mp4"), _sha256("a.mp4")]
 
 
 def test_a_file_that_cannot_be_read_has_no_hash(tmp_path: Path, media: list[Path]):
@@ -80,7 +103,10 @@ def test_half_a_line_is_not_believed_and_spoils_no_other(tmp_path: Path, media: 
     assert read == ["a.mp4", "b.mp4"]
 
 
-@pytest.mark.parametrize("line", ["{}", "[]", "3", '["a", 1, 2, "abc"]', '["a", 1, 2, 3, 4]', "\udcff"])
+@pytest.mark.parametrize(
+    "line",
+    ["{}", "[]", "3", '["a", 1, 2, 3, "abc"]', '["a", 1, 2, 3, 4]', f'["a", 1, 2, "{64 * "0"}"]', "\udcff"],
+)
 def test_a_line_of_another_kind_is_not_believed(tmp_path: Path, media: list[Path], line: str):
     media_hashes(tmp_path, media)
     with (tmp_path / MEMORY).open("a", encoding="utf-8", errors="surrogateescape") as file:
@@ -88,7 +114,8 @@ def test_a_line_of_another_kind_is_not_believed(tmp_path: Path, media: list[Path
     assert len(remembered(tmp_path)) == 2
 
 
-def test_names_that_are_no_unicode(tmp_path: Path, read: list[str]):
+def test_names_that_are_no_unicode(tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hashes, "SETTLED_S", 0.0)
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4"))
     path.write_text("x")
     os.utime(path, (OLD, OLD))

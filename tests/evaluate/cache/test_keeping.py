@@ -221,6 +221,37 @@ def test_what_is_gone_when_its_turn_comes_is_decoded_after_all(tmp_path: Path, c
     assert (cache.found, cache.added) == (3, 3)
 
 
+def test_what_is_seen_to_be_damaged_is_decoded_with_the_rest_in_one_go(tmp_path: Path, clips: list[Clip]):
+    """A loader may start processes each time it is asked."""
+    expected = _run(tmp_path / "cache", clips)[4]
+    cut, replaced, giver, *_ = _entries(tmp_path / "cache")
+    cut.write_bytes(cut.read_bytes()[:-1])
+    replaced.write_bytes(giver.read_bytes())
+    asked: list[int] = []
+
+    def load(new: Sequence[Clip]) -> Iterator[tuple[Clip, Frames | DecodeError]]:
+        asked.append(len(new))
+        return Loader()(new)
+
+    cache = a_cache(tmp_path / "cache", load)
+    with ClipStream(clips, cache, Pictures(), TaskSettings(), Runtime(batch_size=4), no_progress) as stream:
+        for (_, own), (_, its) in zip(stream, expected, strict=True):
+            torch.testing.assert_close(own.tokens, its.tokens)
+    assert asked == [2]
+    assert (cache.found, cache.added) == (N - 2, 2)
+    assert _run(tmp_path / "cache", clips)[0].found == N
+
+
+def test_features_that_were_made_otherwise_and_moved_here_are_not_taken(tmp_path: Path, clips: list[Clip]):
+    _run(tmp_path / "cache", clips)
+    (theirs,) = (tmp_path / "cache").glob("*/")
+    _run(tmp_path / "cache", clips, made_by={"frames": {"count": 3}})
+    (own,) = set((tmp_path / "cache").glob("*/")) - {theirs}
+    shutil.copytree(theirs, own, dirs_exist_ok=True)
+    cache, loader, *_ = _run(tmp_path / "cache", clips, made_by={"frames": {"count": 3}})
+    assert (cache.found, cache.added, len(loader.asked)) == (0, N, N)
+
+
 def test_a_full_disk_ends_the_keeping_and_not_the_run(
     tmp_path: Path, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ):
@@ -253,7 +284,8 @@ def test_the_room_that_the_run_itself_needs_is_not_taken(
     assert run("much", N).stopped is None
     few = run("few", 2)
     assert few.stopped is not None
-    assert "GB needed until the end of the run" in few.stopped
+    assert f"({2 * tokens:,} bytes free, {4 * tokens:,} needed until the end of the run)" in few.stopped
+    assert "blipvid cache gc" in few.stopped
     assert _entries(tmp_path / "few") == []
 
 
@@ -262,7 +294,8 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, clips: list[Clip], kind
     folder = tmp_path / "cache"
     if kind == "file":
         folder.write_text("")
-        assert _run(folder, clips)[0].stopped is not None
+        stopped = str(_run(folder, clips)[0].stopped)
+        assert "(Not a directory); mend the folder, or let BLIPVID_CACHE name another" in stopped
         return
     _run(folder, clips[:3])
 
@@ -273,7 +306,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, clips: list[Clip], kind
         monkeypatch.setattr(os, name, refused)
     cache, loader, _, _, given = _run(folder, clips)
     assert (cache.found, len(given), len(loader.asked)) == (3, N, 3)
-    assert "Permission denied" in str(cache.stopped)
+    assert "(Permission denied); mend the folder" in str(cache.stopped)
+    shutil.rmtree(folder)
+    monkeypatch.setattr(os, "mkdir", refused)
+    assert "(Permission denied); mend the folder" in str(_run(folder, clips)[0].stopped)
 
 
 def test_leaving_early_ends_the_decoding(tmp_path: Path, clips: list[Clip]):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from blipvid.evaluate.cache.hashes import remembered
+from blipvid.evaluate.cache import hashes
+from blipvid.evaluate.cache.hashes import MEMORY, as_lines, remembered
 from blipvid.evaluate.cache.keeping import RECIPE
 from blipvid.evaluate.cache.upkeep import DAY_S, LEFT_OVER_S, check, check_media, collect, forget, leftovers, shelves
 from tests.evaluate.cache.filled import a_cache, features_of, frames_of, write_clips
@@ -15,11 +16,10 @@ OLD = 1_600_000_000
 
 
 @pytest.fixture
-def filled(tmp_path: Path) -> Path:
+def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two shelves of four and two clips, and the hashes of four media files."""
+    monkeypatch.setattr(hashes, "SETTLED_S", 0.0)
     folder, clips = tmp_path / "cache", write_clips(tmp_path / "media", 4)
-    for clip in clips:
-        os.utime(clip.path, (OLD, OLD))
     for count, n in ((2, 4), (3, 2)):
         cache = a_cache(
             folder, Loader(), made_by={"frames": {"count": count}}, used_for={"model": f"m{n}", "benchmark": "six"}
@@ -76,6 +76,17 @@ def test_damage_is_named(filled: Path):
     assert found[2].endswith("does not say what the features beside it were made by")
 
 
+def test_features_on_another_shelf_are_named(filled: Path):
+    theirs, own = shelves(filled)
+    for entry in theirs.entries:
+        place = own.folder / entry.path.relative_to(theirs.folder)
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(entry.path.read_bytes())
+    found = _wrong(filled)
+    assert len(found) == 4
+    assert all(line.endswith("does not say that it was made in the way of its folder") for line in found)
+
+
 def test_features_of_which_nobody_knows_what_made_them_are_seen(filled: Path):
     shelf = shelves(filled)[0]
     (shelf.folder / RECIPE).unlink()
@@ -86,9 +97,9 @@ def test_features_of_which_nobody_knows_what_made_them_are_seen(filled: Path):
 
 
 def test_media_that_changed_in_secret_is_named_and_forgotten(filled: Path):
-    path = filled.parent / "media" / "2.mp4"
-    path.write_text("THE BYTES OF clip2")
-    os.utime(path, (OLD, OLD))
+    known = remembered(filled)
+    (state,) = (state for state in known if state[0].endswith("2.mp4"))
+    (filled / MEMORY).write_bytes(as_lines({**known, state: 64 * "0"}.items()))
     wrong = [state for state, why in check_media(filled) if why]
     assert [Path(state[0]).name for state in wrong] == ["2.mp4"]
     forget(filled, set(wrong))
