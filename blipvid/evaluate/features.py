@@ -40,7 +40,7 @@ def scale_pixels(frames: Frames, black_clips: str, device: str) -> torch.Tensor:
     """
     taken = torch.from_numpy(frames.pixels)
     if torch.device(device).type == "cuda":
-        taken = taken.pin_memory()  # else the copy would wait for all that the GPU has still to do
+        taken = taken.pin_memory()  # the card fetches it from there by itself, and Python goes on
     pixels = taken.to(device, non_blocking=True).permute(0, 3, 1, 2).float().contiguous()
     # parity: the official loader tells bytes from fractions by the brightest pixel, so a clip of zeros and ones stays
     # undivided (tests/evaluate/test_features.py, golden frame_sampler)
