@@ -137,7 +137,7 @@ def show_peaks(path: Path) -> dict[str, float]:
         ),
     }
     print(
-        "peak memory of a process that reads the last drawn clip, MiB: " + str({k: round(v) for k, v in peaks.items()})
+        "peak memory of a process that reads the first drawn clip, MiB: " + str({k: round(v) for k, v in peaks.items()})
     )
     return peaks
 
@@ -207,13 +207,13 @@ def main() -> int:
     print(f"{'':<38}{'decord':>10}{'1 thread':>10}{'ours':>10}{'of decord':>22}{'of 1 thread':>22}")
     lines = {}
     with tempfile.TemporaryDirectory() as folder:
-        for drawn in PRESETS[asked.preset]:
-            path = draw_clip(drawn, Path(folder))
+        paths = [draw_clip(drawn, Path(folder)) for drawn in PRESETS[asked.preset]]
+        for drawn, path in zip(PRESETS[asked.preset], paths, strict=True):
             lines[drawn.name] = compare(drawn.name, [path], asked.rounds, drawn)
-        if paths := real_clips(asked.preset):
-            name = f"{len(paths)} real clips"
-            lines[name] = compare(name, paths, asked.rounds, None)
-        peaks = show_peaks(path)
+        if real := real_clips(asked.preset):
+            name = f"{len(real)} real clips"
+            lines[name] = compare(name, real, asked.rounds, None)
+        peaks = show_peaks(paths[0])
     if asked.json:
         versions = {"av": av.__version__, "decord": decord.__version__}
         asked.json.write_text(json.dumps({"lines": lines, "peak_mib": peaks, "versions": versions}, indent=2))

@@ -258,5 +258,5 @@ def _memory_error_explained(runtime: Runtime) -> Iterator[None]:
     except torch.cuda.OutOfMemoryError as error:
         raise BlipvidError(
             f"{runtime.device} has too little memory for batches of {runtime.batch_size} frames in "
-            f"{runtime.precision}; lower --batch-size, or use --precision bf16."
+            f"{runtime.precision}; lower --batch-size, or --memory where that was re-ranking, or use --precision bf16."
         ) from error
