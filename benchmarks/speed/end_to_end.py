@@ -224,7 +224,7 @@ def compare(preset: str, threads: int, rounds: int) -> tuple[dict[str, Any], boo
     """Times both ways on drawn clips; returns what goes to JSON, and whether they agree."""
     sizes = PRESETS[preset]
     more = replace(sizes, top_k=min(2 * sizes.top_k, sizes.clips))
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:  # a system's temporary folder may lie in memory
+    with tempfile.TemporaryDirectory(prefix=".speed-", dir=Path.cwd()) as name:  # a system's may lie in memory
         folder, model = Path(name), sizes.build()
         clips = [draw_clip(folder / f"{number:02}.mp4", sizes.seconds, number) for number in range(sizes.clips)]
         print(

@@ -97,7 +97,7 @@ def main() -> int:
     torch.set_num_threads(asked.threads)
     n_clips, seconds, n_frames = PRESETS[asked.preset]
     frames = FrameSettings(count=n_frames, size=IMAGE_PX)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, torch.inference_mode():
+    with tempfile.TemporaryDirectory(prefix=".speed-", dir=Path.cwd()) as name, torch.inference_mode():
         folder = Path(name)  # below the working directory: a system's temporary folder may lie in memory
         clips = [draw_clip(folder / f"{number}.mp4", seconds, number) for number in range(n_clips)]
         model = build_random(BlipRetriever, "retrieval", 1, 12, IMAGE_PX).eval().requires_grad_(requires_grad=False)

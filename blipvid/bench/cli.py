@@ -219,7 +219,7 @@ def _work(
     from blipvid.bench import layout
     from blipvid.bench.progress import progress_on
     from blipvid.bench.runner import run
-    from blipvid.evaluate.share import DoneElsewhere
+    from blipvid.evaluate.share import DoneElsewhere, LostError
 
     err = consoles.err()
     shown = consoles.out() if form is Format.RICH else err
@@ -235,7 +235,7 @@ def _work(
             code = max(code, end.exit_code)
             continue
         except BlipvidError as error:
-            if len(jobs) == 1:
+            if len(jobs) == 1 or isinstance(error, LostError):
                 raise
             code = max(code, error.exit_code)
             failed.append((job, error))

@@ -1,9 +1,9 @@
 """Makes sure that scores of a reduced precision give the ranks that fp32 gives, without scoring everything again.
 
 How far the scores are from fp32 is measured on pairs drawn at random; every pair that might stand on the wrong side of
-a right item, were its score off by three times as much, is scored anew in fp32. Those tell of the error, too: where one
-is off by more than the sample was, the margin widens and more pairs are scored anew, until none is left in doubt. The
-guarantee is statistical: a pair that was never looked at may be off by more. It is about matching alone; both sides
+a right item, were its score off by several times as much, is scored anew in fp32. Those tell of the error, too: where
+one is off by more than the sample was, the margin widens and more pairs are scored anew, until none is left in doubt.
+The guarantee is statistical: a pair that was never looked at may be off by more. It is about matching alone; both sides
 look at the same features and the same candidates.
 """
 
@@ -17,7 +17,7 @@ from blipvid.evaluate.directions import Direction
 from blipvid.evaluate.rerank import Candidates, Floats, Ints, Pairs
 
 SAMPLED_PAIRS = 256
-SAFETY = 3
+SAFETY = 3.5
 """How much larger the error of any score may be than the largest one seen. Of the demo's 15,000 pairs the largest error
 was 3.0 (bf16) and 3.5 times (fp16) that of 256 drawn at random."""
 

@@ -251,12 +251,12 @@ def _failed(block: str) -> str:
     return f"{block}failed"
 
 
-class _LostError(BlipvidError):
+class LostError(BlipvidError):
     """There is nobody left to work with, or this process has to go as they had."""
 
 
-def _lost() -> _LostError:
-    return _LostError(
+def _lost() -> LostError:
+    return LostError(
         "another process of this job ended, or its launcher stopped it, so the work cannot go on; what was printed "
         "last, or torchrun's own report, says why (a process killed by signal 9 mostly had too little memory); "
         "features that --cache kept remain, and the same command goes on with them."
@@ -275,7 +275,7 @@ def _stopped_in_words() -> Iterator[None]:
     connection leads to the same sentence. Programs that are started in the block are not concerned.
 
     Raises:
-        _LostError: SIGTERM came.
+        LostError: SIGTERM came.
     """
 
     def stop(*_: object) -> None:
@@ -284,8 +284,10 @@ def _stopped_in_words() -> Iterator[None]:
     afterwards = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    except (_Stopped, _LostError) as end:
-        afterwards = signal.SIG_IGN  # it comes a moment after the connection is lost, and must not cut the sentence off
+    except (_Stopped, LostError) as end:
+        # it comes a moment after the connection is lost, and must not cut the sentence off
+        afterwards = signal.SIG_IGN
+        signal.signal(signal.SIGTERM, afterwards)
         raise _lost() from end
     finally:
         signal.signal(signal.SIGTERM, afterwards)

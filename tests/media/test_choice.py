@@ -70,7 +70,7 @@ def test_another_scaler_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, 96, "only one side of the picture is 96 already"),
         ({}, 160, "only one side of the picture is 160 already"),
         ({"width": 96}, 96, None),
-        ({"codec": "mpeg4"}, 224, "PyAV may round pixels of mpeg4 otherwise"),
+        ({"codec": "mpeg4"}, 224, "not known to give decord's pixels of mpeg4"),
         ({"pix_fmt": "yuv444p", "width": 151, "height": 97}, 224, None),
         ({"pix_fmt": "yuv444p", "width": 151, "height": 97}, None, "an odd side"),
         ({"pix_fmt": "yuv420p10le"}, 224, None),

@@ -29,7 +29,7 @@ Told = Mapping[str, Any]
 """JSON values; under `clip` what the name of the file is made of, under `shelf` the name of the folder of all that was
 made in the same way, and `backend`, `notes`, `rounding`, `indices`."""
 
-DAMAGE = (OSError, SafetensorError, ValueError, KeyError)
+DAMAGE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError)
 """What reading a file that is not there or not whole ends in."""
 
 

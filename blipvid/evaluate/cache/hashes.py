@@ -33,12 +33,12 @@ def media_hashes(folder: Path, paths: Sequence[Path]) -> dict[Path, str]:
         folder: Holds the memory.
         paths: Media files; several may be one.
     """
+    settled = (time.time() - SETTLED_S) * 1e9
     states = {path: state for path in dict.fromkeys(paths) if (state := state_of(path))}
     known = remembered(folder)
     new = [path for path, state in states.items() if state not in known]
     with ThreadPoolExecutor(THREADS) as pool:
         found = dict(zip(new, pool.map(_hash, new), strict=True))
-    settled = (time.time() - SETTLED_S) * 1e9
     fresh = {states[path]: digest for path, digest in found.items() if digest}
     _append(folder, [(state, digest) for state, digest in fresh.items() if max(state[2:]) < settled])
     known |= fresh

@@ -3,6 +3,7 @@
 Looks at the first bytes of a packet or at the types of its parts; decodes nothing.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ _H264_IDR = 5  # Source: ITU-T H.264, table 7-1
 _H264_SLICES, _H264_PARAMETERS = range(1, 6), range(7, 9)  # Source: ITU-T H.264, table 7-1
 _HEVC_SLICES, _HEVC_PARAMETERS = range(32), range(32, 35)  # Source: ITU-T H.265, table 7-1
 _HEVC_NOT_REFERRED_TO = range(0, 16, 2)  # Source: ITU-T H.265, table 7-1, the types whose names end in _N and RSV_VCL_N
+_MPEG4_HEADER = re.compile(rb"\x00\x00\x01[\x20-\x2f].+?(?=\x00\x00\x01[\xb2\xb3\xb6])", re.DOTALL)
+"""The video object layer. Source: ISO/IEC 14496-2, table 6-3."""
 _ANNEX_B = b"\x00\x00\x01"
 _LENGTHS_AT = {"h264": (4, 7), "hevc": (21, 23)}
 """Coding -> place of the field in the extra data, and the least length of these.
@@ -33,7 +36,9 @@ class Standing(NamedTuple):
 
 
 def standing(coding: str, packet: memoryview, length_size: int) -> Standing:
-    """Tells whether a decoder needs a picture for others too; of codings but H.264 and HEVC it is taken for granted.
+    """Tells whether a decoder needs a picture for others too, and for what it needs to know of it.
+
+    Of codings but H.264 and HEVC the first is taken for granted; of those but these and MPEG-4 the second.
 
     Args:
         coding: FFmpeg's name of the coding.
@@ -58,6 +63,8 @@ def standing(coding: str, packet: memoryview, length_size: int) -> Standing:
                 return Standing((packet[begin + 1] & 7) - 1, needed, tuple(parameters))
             if kind in _HEVC_PARAMETERS:
                 parameters.append(bytes(packet[begin:end]).rstrip(b"\0"))
+    elif coding == "mpeg4" and (header := _MPEG4_HEADER.search(packet)):
+        parameters.append(header[0])
     return Standing(0, True, tuple(parameters))
 
 

@@ -44,6 +44,8 @@ def distrust(index: FrameIndex) -> str | None:
         return f"decord returns wrong frames of {index.coding} in {index.container} files"
     if index.container not in _SEEKS_RIGHT:
         return f"decord is not known to read {index.container} files right"
+    if not index.steady:
+        return "decord may return wrong frames where the coding changes on the way"
     if not index.clean_keys:
         return "decord returns wrong frames where decoding cannot begin anew at every key frame"
     return None

@@ -57,8 +57,9 @@ class FrameIndex:
         key_packet: (n,) int64 number of the packet from which decoding of a frame must begin.
         key_pts: (n,) int64 presentation time of that packet.
         times_s: (n,) float64 seconds from the first frame.
-        steady: Whatever key frame decoding begins at, the decoder has the parameters that belong to it. A file joined
-            from parts may bring others on the way, which a decoder that comes in later never sees.
+        steady: Whatever key frame decoding begins at, the decoder has the parameters that belong to it, as far as the
+            container and the bits of H.264, HEVC and MPEG-4 tell. A file joined from parts may bring others on the
+            way, which a decoder that comes in later never sees.
         clean_keys: From each key frame on, the frames decoded are the frames shown: a reader that seeks to it and
             counts arrives at the right one.
         kept: The packets, where they are few enough to be held in memory.
@@ -326,7 +327,7 @@ def _steady(packets: Sequence[_Packet], header: bytes) -> bool:
     if any(p.header not in (b"", header) for p in packets):
         return False
     brought = {p.standing.parameters for p in packets} - {()}
-    if all(part in header for parts in brought for part in parts):
+    if all(part in header for parts in brought for part in parts):  # which wraps them in lengths or start codes
         return True
     return len(brought) == 1 and all(p.standing.parameters for p in packets if p.is_key)
 

@@ -39,7 +39,7 @@ def unlike_decord(index: FrameIndex, size: int | None) -> str | None:
     if not scales_as_decord():
         return "PyAV scales otherwise than decord on this machine"
     if index.coding not in _EXACT:
-        return f"PyAV may round pixels of {index.coding} otherwise"
+        return f"PyAV is not known to give decord's pixels of {index.coding}"
     if index.pixel_format not in (_PROVEN if size is None else _PROVEN_SCALED):
         return f"PyAV is not known to give decord's pixels of {index.pixel_format}"
     if size is None and (index.width % 2 or index.height % 2):

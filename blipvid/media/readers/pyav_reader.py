@@ -163,8 +163,11 @@ class PyavReader:
     def _go_through(self, wanted: Sequence[int]) -> dict[int, Picture]:
         """Decodes the file from its begin and counts."""
         found, convert, asked = dict[int, Picture](), RgbConverter(self._size), set(wanted)
+        expected = self._index.pts if _times_are_of_the_screen(self._index) and self._index.ordered else None
 
         def take(number: int, frame: av.VideoFrame) -> bool:
+            if expected is not None and frame.pts != expected[number]:
+                return False  # a frame was lost on the way, and all that follow would take each other's places
             if number in asked:
                 if frame.is_corrupt:
                     return False
