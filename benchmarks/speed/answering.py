@@ -8,16 +8,14 @@ not flat; so the work is real and the answers mean nothing, but both ways must g
     python benchmarks/speed/answering.py [--preset ci|full] [--rounds 3] [--threads 1] [--json FILE]
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from reference import build_random, draw_texts, read
-from rounds import Times, interleave, machine, ratio, show_peaks
+from rounds import Times, interleave, machine, parser_of, ratio, show_peaks
 from torch.nn.functional import cross_entropy
 
 from blipvid.core.features import QuestionStates
@@ -69,11 +67,8 @@ def compare(name: str, reference: Times, ours: Times) -> dict[str, Any]:
 
 def main() -> int:
     """Runs both ways; returns 1 where they disagree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, PRESETS)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     n_frames, n_tokens, depth, n_questions, n_reference, n_answers, k = PRESETS[asked.preset]

@@ -8,7 +8,6 @@ a folder that has them. Pixels must be equal byte for byte wherever decord retur
     python benchmarks/speed/decode.py [--preset ci|full] [--rounds 5] [--json FILE]
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -26,7 +25,7 @@ import decord
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from rounds import Times, interleave, spread
+from rounds import Times, interleave, parser_of, spread
 
 from blipvid.core.settings import FrameSettings
 from blipvid.core.types import Clip
@@ -193,10 +192,7 @@ def real_clips(preset: str) -> list[Path]:
 
 def main() -> int:
     """Reads all clips in three ways; returns 1 where ours gives a wrong frame or another pixel."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser = parser_of(__doc__, PRESETS, rounds=5)
     asked = parser.parse_args()
     decord.logging.set_level(decord.logging.QUIET)
     print(

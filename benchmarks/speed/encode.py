@@ -8,17 +8,15 @@ random.
     python benchmarks/speed/encode.py [--preset ci|full] [--rounds 3] [--threads 1] [--compile] [--json FILE]
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
 from reference import build_random
-from rounds import interleave, machine, ratio, show_peaks
+from rounds import interleave, machine, parser_of, ratio, show_peaks
 
 from blipvid.models.precision import Precision
 from blipvid.models.retriever import BlipRetriever
@@ -96,12 +94,9 @@ def ways_of(
 @torch.inference_mode()
 def main() -> int:
     """Runs all ways; returns 1 where ours in fp32 gives other tokens than the reference."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, PRESETS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="time torch.compile too, which takes minutes to begin")
-    parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     blocks, side, batch = PRESETS[asked.preset]

@@ -35,7 +35,7 @@ from encode import reference_tokens
 from features_to_table import DIRECTIONS, RECALLS, make_set, measure_shape, ranks_of, recalls_of, table
 from reference import read
 from rerank import TOLERANCE, build, reference_match, some
-from rounds import Times, interleave, machine, peak_bytes, ratio
+from rounds import Times, interleave, machine, parser_of, peak_bytes, ratio
 from store import draw_clip
 from torch.nn.functional import normalize
 
@@ -292,11 +292,8 @@ def whole_road() -> dict[str, float]:
 @torch.inference_mode()
 def main() -> int:
     """Goes the road; returns 1 where ours and the reference disagree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, PRESETS)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
     shape = parser.add_argument_group("from features to the table, without a reference")
     shape.add_argument("--shape", choices=["1k-a"])
     shape.add_argument("--device", default="cpu")

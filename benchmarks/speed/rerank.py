@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from captions import PADDED, draw_lengths, keys_values_flop, pair_flop, texts_flop, whole_task
 from reference import build_random, draw_texts, read
-from rounds import Times, interleave, machine, peak_bytes, ratio
+from rounds import Times, interleave, machine, parser_of, peak_bytes, ratio
 from torch.nn.functional import normalize
 
 from blipvid.core.features import Texts
@@ -357,12 +357,9 @@ def measure_peaks(visual: int) -> dict[str, float]:
 @torch.inference_mode()
 def main() -> int:
     """Runs all ways; returns 1 where they disagree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, PRESETS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--overlap", type=float, default=0.75, help="of both directions' candidates, for the count")
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--peak", nargs=3, metavar=("SIDE", "TOKENS", "TEXTS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

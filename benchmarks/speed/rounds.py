@@ -3,18 +3,34 @@
 Never one side first and then the other: a machine that is busy for a minute would make up any ratio.
 """
 
+import argparse
 import ctypes
 import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+
+def parser_of(words: str | None, presets: Iterable[str], rounds: int = 3) -> argparse.ArgumentParser:
+    """Returns a parser of what all programs can be asked for.
+
+    Args:
+        words: The docstring of the program.
+        presets: Names, `full` among them, which is taken where none is asked for.
+        rounds: Timed rounds where no number is asked for.
+    """
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=list(presets), default="full")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    return parser
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ and whether the disk below has a memory of its own, no program can know, so that
     python benchmarks/speed/store.py [--preset ci|full] [--rounds 3] [--threads 1] [--json FILE]
 """
 
-import argparse
 import json
 import os
 import sys
@@ -26,7 +25,7 @@ import av
 import numpy as np
 import torch
 from reference import build_random
-from rounds import Times, interleave, ratio, show_peaks, spread
+from rounds import Times, interleave, parser_of, ratio, show_peaks, spread
 
 from blipvid.core.protocols import LoadClips, no_progress
 from blipvid.core.settings import FrameSettings, TaskSettings
@@ -88,11 +87,8 @@ def compare(name: str, reference: Times, ours: Times) -> dict[str, Any]:
 
 def main() -> int:
     """Runs all ways; returns 1 where what was read is not what was computed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, PRESETS)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     n_clips, seconds, n_frames = PRESETS[asked.preset]

@@ -22,12 +22,11 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from reference import build_random, draw_texts, read
-from rounds import Times, interleave, spread
+from rounds import Times, interleave, parser_of, spread
 from torch.nn.functional import cross_entropy, normalize
 
 from blipvid.models.precision import Precision
@@ -284,15 +283,12 @@ def show_peak(ways: Mapping[str, Way], steps: Mapping[str, Callable[[], Any]]) -
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, PRESETS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, help="pictures of a step, at least 2; the preset's where not given")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--peak-tflops", type=float, help="of the device in this precision; prints the utilisation")
-    parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
